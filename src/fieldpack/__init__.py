@@ -1,0 +1,1 @@
+"""fieldpack embeds images into small neural networks."""

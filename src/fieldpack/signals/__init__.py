@@ -1,0 +1,1 @@
+"""Signals: arrays with what is needed to write them back as they came."""

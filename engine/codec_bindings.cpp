@@ -1,0 +1,221 @@
+// Python's view of the codec's training engine: arrays in, arrays out.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "train/trainer.h"
+
+namespace nb = nanobind;
+using namespace fieldpack;
+
+namespace {
+
+using ImageArray = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Vector = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using GridArray = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using OutArray = nb::ndarray<nb::numpy, float>;
+
+void require(bool condition, const char* message) {
+  if (!condition) throw std::invalid_argument(message);
+}
+
+OutArray new_array(std::initializer_list<size_t> shape) {
+  size_t count = 1;
+  for (size_t n : shape) count *= n;
+  auto* data = new float[count]();
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return OutArray(data, shape, owner);
+}
+
+PerceptronShape perceptron(const std::vector<int>& sizes, const char* message) {
+  require(sizes.size() >= 2 && sizes.size() <= kMaxLayers + 1, message);
+  PerceptronShape shape;
+  shape.layers = int(sizes.size()) - 1;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    require(sizes[i] >= 1 && sizes[i] <= kMaxWidth, message);
+    shape.size[i] = sizes[i];
+  }
+  return shape;
+}
+
+ModelShape make_shape(int channels, int grids, const std::vector<int>& synthesis, int convolutions,
+                      const std::vector<std::pair<int, int>>& neighbours,
+                      const std::vector<int>& context, const std::vector<int>& context_set_of) {
+  require(channels >= 1 && channels <= kMaxChannels, "channels must be 1 to 4");
+  require(grids >= 1 && grids <= kMaxGrids, "grids must be 1 to 12");
+  require(convolutions >= 0 && convolutions <= kMaxConvolutions, "convolutions must be 0 to 4");
+  require(context_set_of.size() == size_t(grids), "context_set_of needs one entry a grid");
+  ModelShape model;
+  model.channels = channels;
+  model.grids = grids;
+  model.convolutions = convolutions;
+  model.synthesis = perceptron(synthesis, "synthesis needs 2 to 5 sizes of 1 to 64");
+  model.context = perceptron(context, "context needs 2 to 5 sizes of 1 to 64");
+  require(synthesis.front() == grids && synthesis.back() == channels,
+          "synthesis must lead from grids to channels");
+  require(size_t(context.front()) == neighbours.size() && context.back() == 2,
+          "context must lead from the neighbours to mean and log scale");
+  for (size_t n = 0; n < neighbours.size(); ++n) {
+    const auto [dy, dx] = neighbours[n];
+    require(dy >= -kMarginRows && dx >= -kMarginLeft && dx <= kMarginLeft &&
+                (dy < 0 || (dy == 0 && dx < 0)),
+            "neighbours must be causal, at most 4 rows and 16 columns away");
+    model.neighbours[n] = {dy, dx};
+  }
+  for (int k = 0; k < grids; ++k) {
+    require(context_set_of[k] >= 0 && context_set_of[k] < grids, "context_set_of is out of range");
+    model.context_set_of[k] = context_set_of[k];
+    model.context_sets = std::max(model.context_sets, context_set_of[k] + 1);
+  }
+  return model;
+}
+
+StepOptions make_options(bool hard, float temperature, float noise, float lambda, uint32_t seed,
+                         uint32_t step) {
+  require(temperature > 0 && lambda >= 0, "temperature must be positive, lambda not negative");
+  StepOptions options;
+  options.quantiser = hard ? Quantiser::kHard : Quantiser::kSoft;
+  options.temperature = temperature;
+  options.noise = noise;
+  options.lambda = lambda;
+  options.seed = seed;
+  options.step = step;
+  return options;
+}
+
+nb::dict report(const Trainer& trainer, const StepResult& result) {
+  nb::list bits;
+  for (int k = 0; k < trainer.model().grids; ++k) bits.append(result.bits[k]);
+  nb::dict seconds;
+  for (size_t i = 0; i < kPartNames.size(); ++i) seconds[kPartNames[i]] = result.seconds[i];
+  nb::dict out;
+  out["distortion"] = result.distortion;
+  out["bits"] = bits;
+  out["seconds"] = seconds;
+  return out;
+}
+
+void require_grid(const Trainer& trainer, int grid) {
+  if (grid < 0 || grid >= trainer.model().grids) throw nb::index_error("no such grid");
+}
+
+OutArray copy_out(const Plane& plane) {
+  const PlaneView& view = plane.view();
+  OutArray out = new_array({size_t(view.height), size_t(view.width)});
+  plane.write(out.data());
+  return out;
+}
+
+}  // namespace
+
+void bind_codec(nb::module_& module) {
+  nb::class_<Trainer>(module, "Trainer")
+      .def(
+          "__init__",
+          [](Trainer* self, ImageArray image, std::optional<ImageArray> weights, int grids,
+             const std::vector<int>& synthesis, int convolutions,
+             const std::vector<std::pair<int, int>>& neighbours, const std::vector<int>& context,
+             const std::vector<int>& context_set_of, int threads) {
+            require(image.shape(0) >= 1 && image.shape(1) >= 1, "the image is empty");
+            require(threads >= 1 && threads <= 256, "threads must be 1 to 256");
+            if (weights)
+              for (int i = 0; i < 3; ++i)
+                require(weights->shape(i) == image.shape(i), "weights must have the image's shape");
+            const ModelShape model = make_shape(int(image.shape(2)), grids, synthesis, convolutions,
+                                                neighbours, context, context_set_of);
+            new (self) Trainer(model, image.data(), weights ? weights->data() : nullptr,
+                               int(image.shape(0)), int(image.shape(1)), threads);
+          },
+          nb::arg("image"), nb::arg("weights").none(), nb::kw_only(), nb::arg("grids"),
+          nb::arg("synthesis"), nb::arg("convolutions"), nb::arg("neighbours"), nb::arg("context"),
+          nb::arg("context_set_of"), nb::arg("threads"))
+      .def_prop_ro("parameters", [](const Trainer& t) { return t.model().parameters(); })
+      .def_prop_ro("threads", &Trainer::threads)
+      .def(
+          "step",
+          [](Trainer& trainer, Vector parameters, Vector gradient, bool hard, float temperature,
+             float noise, float lambda, uint32_t seed, uint32_t step, bool update,
+             float learning_rate, float beta1, float beta2, float epsilon) {
+            const size_t count = size_t(trainer.model().parameters());
+            require(parameters.shape(0) == count && gradient.shape(0) == count,
+                    "parameters and gradient must have Trainer.parameters entries");
+            StepOptions options = make_options(hard, temperature, noise, lambda, seed, step);
+            options.update = update;
+            options.learning_rate = learning_rate;
+            options.beta1 = beta1;
+            options.beta2 = beta2;
+            options.epsilon = epsilon;
+            StepResult result;
+            {
+              nb::gil_scoped_release release;
+              result = trainer.step(parameters.data(), options, gradient.data());
+            }
+            return report(trainer, result);
+          },
+          nb::arg("parameters"), nb::arg("gradient"), nb::kw_only(), nb::arg("hard") = false,
+          nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.25f, nb::arg("lambda_"),
+          nb::arg("seed") = 0, nb::arg("step") = 0, nb::arg("update") = true,
+          nb::arg("learning_rate") = 0.1f, nb::arg("beta1") = 0.8f, nb::arg("beta2") = 0.95f,
+          nb::arg("epsilon") = 1e-12f)
+      .def(
+          "evaluate",
+          [](Trainer& trainer, Vector parameters, bool hard, float temperature, float noise,
+             float lambda, uint32_t seed, uint32_t step) {
+            require(parameters.shape(0) == size_t(trainer.model().parameters()),
+                    "parameters must have Trainer.parameters entries");
+            const StepOptions options = make_options(hard, temperature, noise, lambda, seed, step);
+            OutArray image = new_array({size_t(trainer.height()), size_t(trainer.width()),
+                                        size_t(trainer.model().channels)});
+            StepResult result;
+            {
+              nb::gil_scoped_release release;
+              result = trainer.evaluate(parameters.data(), options, image.data());
+            }
+            nb::dict out = report(trainer, result);
+            out["image"] = image;
+            return out;
+          },
+          nb::arg("parameters"), nb::kw_only(), nb::arg("hard") = true,
+          nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.0f, nb::arg("lambda_") = 0.0f,
+          nb::arg("seed") = 0, nb::arg("step") = 0)
+      .def("latents",
+           [](Trainer& t, int grid) {
+             require_grid(t, grid);
+             return copy_out(t.latents(grid));
+           })
+      .def("set_latents",
+           [](Trainer& t, int grid, GridArray values) {
+             require_grid(t, grid);
+             const PlaneView& view = t.latents(grid).view();
+             require(int(values.shape(0)) == view.height && int(values.shape(1)) == view.width,
+                     "values must have the grid's shape");
+             t.latents(grid).read(values.data(), view.width, 1);
+           })
+      .def("quantised",
+           [](Trainer& t, int grid) {
+             require_grid(t, grid);
+             return copy_out(t.quantised(grid));
+           })
+      .def("quantised_gradient",
+           [](Trainer& t, int grid) {
+             require_grid(t, grid);
+             return copy_out(t.latent_gradient(grid));
+           })
+      .def("slope",
+           [](Trainer& t, int grid) {
+             require_grid(t, grid);
+             return copy_out(t.slope(grid));
+           })
+      .def("reset_moments", &Trainer::reset_moments);
+  module.def("instruction_set", [] { return std::string(kernels().isa); });
+}

@@ -1,0 +1,74 @@
+// The context model: rate of one grid's rows and its gradients.
+#pragma once
+
+#include "kernels.h"
+#include "laplace.h"
+#include "perceptron.h"
+
+namespace fieldpack::FIELDPACK_ISA {
+
+constexpr int kContextStrip = 128;
+constexpr ptrdiff_t kContextStride = kContextStrip + 16;
+
+inline ptrdiff_t context_workspace(const ModelShape& model) {
+  return Perceptron::workspace(model.context, kContextStride) +
+         (model.context.size[0] + 4) * kContextStride;
+}
+
+inline void context(ContextArgs& a) {
+  const ModelShape& model = *a.model;
+  const PerceptronShape& shape = model.context;
+  const int neighbours = shape.size[0];
+  const ptrdiff_t offset = model.context_offset(a.set);
+  Rows input_gradient, output, output_gradient;
+  float* memory = a.workspace;
+  memory = input_gradient.place(memory, neighbours, kContextStride);
+  memory = output.place(memory, 2, kContextStride);
+  memory = output_gradient.place(memory, 2, kContextStride);
+  Perceptron perceptron(shape, a.parameters.natural + offset, a.parameters.transposed + offset,
+                        memory, kContextStride);
+  const Ints lanes = lane_indices();
+  const int width = a.quantised.width;
+  double nats = 0;
+
+  for (int y = a.row_begin; y < a.row_end; ++y)
+    for (ptrdiff_t x = -kMarginLeft; x < width + kMarginRight - kLanes; x += kLanes)
+      store(a.gradient.row(y) + x, Floats{});
+
+  for (int y = a.row_begin; y < a.row_end; ++y) {
+    for (int x = 0; x < width; x += kContextStrip) {
+      const int count = width - x < kContextStrip ? width - x : kContextStrip;
+      const float* inputs[kMaxWidth];
+      for (int n = 0; n < neighbours; ++n)
+        inputs[n] = a.quantised.row(y + model.neighbours[n].dy) + x + model.neighbours[n].dx;
+      perceptron.forward_hidden(inputs, count);
+      perceptron.forward_output(inputs, count, output);
+
+      const float* value = a.quantised.row(y) + x;
+      float* gradient = a.gradient.row(y) + x;
+      Floats strip_nats{};
+      for (int p = 0; p < count; p += kLanes) {
+        const Ints valid = lanes + p < count;
+        const LaplaceRate r =
+            laplace_rate(load(value + p), load(output[0] + p), load(output[1] + p));
+        strip_nats += select(valid, r.nats, Floats{});
+        store(output_gradient[0] + p, select(valid, r.d_mean * a.weight, Floats{}));
+        store(output_gradient[1] + p, select(valid, r.d_log_scale * a.weight, Floats{}));
+        store(gradient + p, load(gradient + p) + select(valid, r.d_value * a.weight, Floats{}));
+      }
+      nats += double(sum(strip_nats));
+
+      perceptron.backward(inputs, output_gradient, count, a.sums, input_gradient);
+      for (int n = 0; n < neighbours; ++n) {
+        const int row = y + model.neighbours[n].dy;
+        float* target = (row >= a.row_begin ? a.gradient.row(row) : a.spill.row(row - a.row_begin)) +
+                        x + model.neighbours[n].dx;
+        for (int p = 0; p < count; p += kLanes)
+          store(target + p, load(target + p) + load(input_gradient[n] + p));
+      }
+    }
+  }
+  a.bits = nats * 1.4426950408889634;
+}
+
+}  // namespace fieldpack::FIELDPACK_ISA

@@ -1,0 +1,140 @@
+// Dense layers over strips of pixels: the one kernel behind 1x1 layers, 3x3 layers and contexts.
+//
+// A strip is a run of pixels of one row. A layer reads `inputs` rows through pointers, so a shifted
+// neighbour is only another pointer: a 3x3 layer over C channels is a dense layer with 9C inputs.
+// Pixels are the vector dimension; a block of outputs times a few vectors stays in registers.
+#pragma once
+
+#include "../simd/vector.h"
+
+namespace fieldpack::FIELDPACK_ISA {
+
+#if FIELDPACK_VECTOR_BYTES == 64
+constexpr int kBlock = 8;  // outputs that share one pass over the inputs: 32 registers
+#else
+constexpr int kBlock = 4;  // 16 registers
+#endif
+
+template <int O, int V, class Finish>
+FIELDPACK_INLINE void dense_block(const float* const* x, int inputs, const float* weights, int ldw,
+                                  const float* bias, int first, ptrdiff_t p, const Finish& finish) {
+  Floats sums[O][V];
+#pragma GCC unroll 8
+  for (int o = 0; o < O; ++o) {
+    const Floats b = bias ? splat(bias[first + o]) : Floats{};
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) sums[o][v] = b;
+  }
+  for (int i = 0; i < inputs; ++i) {
+    const float* row = x[i] + p;
+    const float* w = weights + ptrdiff_t(i) * ldw + first;
+    Floats in[V];
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) in[v] = load(row + v * kLanes);
+#pragma GCC unroll 8
+    for (int o = 0; o < O; ++o) {
+      const Floats wo = splat(w[o]);
+#pragma GCC unroll 8
+      for (int v = 0; v < V; ++v) sums[o][v] += wo * in[v];
+    }
+  }
+#pragma GCC unroll 8
+  for (int o = 0; o < O; ++o) {
+#pragma GCC unroll 8
+    for (int v = 0; v < V; ++v) finish(first + o, p + v * kLanes, sums[o][v]);
+  }
+}
+
+template <int O, class Finish>
+inline void dense_rows(const float* const* x, int inputs, const float* weights, int ldw,
+                       const float* bias, int first, ptrdiff_t count, const Finish& finish) {
+  // Enough independent sums to cover the latency of a multiply-add, few enough for the registers.
+  constexpr int kWide = O >= 5 ? 2 : (O >= 3 ? (kBlock == 8 ? 4 : 2) : 4);
+  ptrdiff_t p = 0;
+  for (; p + kWide * kLanes <= count; p += kWide * kLanes)
+    dense_block<O, kWide>(x, inputs, weights, ldw, bias, first, p, finish);
+  for (; p < count; p += kLanes)
+    dense_block<O, 1>(x, inputs, weights, ldw, bias, first, p, finish);
+}
+
+// finish(o, p, bias[o] + sum_i weights[i * outputs + o] * x[i][p]) for whole vectors covering
+// [0, count); reads and finishes up to kLanes - 1 pixels beyond `count`.
+template <class Finish>
+inline void dense(const float* const* x, int inputs, int outputs, const float* weights,
+                  const float* bias, ptrdiff_t count, const Finish& finish) {
+  int o = 0;
+  for (; o + kBlock <= outputs; o += kBlock)
+    dense_rows<kBlock>(x, inputs, weights, outputs, bias, o, count, finish);
+  switch (outputs - o) {
+#if FIELDPACK_VECTOR_BYTES == 64
+    case 7: dense_rows<7>(x, inputs, weights, outputs, bias, o, count, finish); break;
+    case 6: dense_rows<6>(x, inputs, weights, outputs, bias, o, count, finish); break;
+    case 5: dense_rows<5>(x, inputs, weights, outputs, bias, o, count, finish); break;
+    case 4: dense_rows<4>(x, inputs, weights, outputs, bias, o, count, finish); break;
+#endif
+    case 3: dense_rows<3>(x, inputs, weights, outputs, bias, o, count, finish); break;
+    case 2: dense_rows<2>(x, inputs, weights, outputs, bias, o, count, finish); break;
+    case 1: dense_rows<1>(x, inputs, weights, outputs, bias, o, count, finish); break;
+    default: break;
+  }
+}
+
+template <int O, int I>
+FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* const* g,
+                                            ptrdiff_t count, float* sums, int inputs) {
+  Floats s[O][I] = {};
+  for (ptrdiff_t p = 0; p < count; p += kLanes) {
+    Floats in[I];
+#pragma GCC unroll 8
+    for (int i = 0; i < I; ++i) in[i] = load(x[i] + p);
+#pragma GCC unroll 8
+    for (int o = 0; o < O; ++o) {
+      const Floats go = load(g[o] + p);
+#pragma GCC unroll 8
+      for (int i = 0; i < I; ++i) s[o][i] += go * in[i];
+    }
+  }
+#pragma GCC unroll 8
+  for (int o = 0; o < O; ++o) {
+#pragma GCC unroll 8
+    for (int i = 0; i < I; ++i) {
+      float* target = sums + (ptrdiff_t(o) * inputs + i) * kLanes;
+      store(target, load(target) + s[o][i]);
+    }
+  }
+}
+
+template <int O>
+inline void weight_gradient_rows(const float* const* x, int inputs, const float* const* g,
+                                 ptrdiff_t count, float* sums) {
+  constexpr int kInputs = kBlock == 8 ? 4 : 2;
+  int i = 0;
+  for (; i + kInputs <= inputs; i += kInputs)
+    weight_gradient_block<O, kInputs>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);
+  for (; i < inputs; ++i)
+    weight_gradient_block<O, 1>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);
+}
+
+// sums[(o * inputs + i) * kLanes ...] += x[i][p] * g[o][p] over whole vectors covering [0, count);
+// bias_sums[o * kLanes ...] += g[o][p]. Gradients beyond `count` must be zero.
+inline void weight_gradient(const float* const* x, int inputs, const float* const* g, int outputs,
+                            ptrdiff_t count, float* sums, float* bias_sums) {
+  constexpr int kOutputs = 4;
+  int o = 0;
+  for (; o + kOutputs <= outputs; o += kOutputs)
+    weight_gradient_rows<kOutputs>(x, inputs, g + o, count, sums + ptrdiff_t(o) * inputs * kLanes);
+  float* rest = sums + ptrdiff_t(o) * inputs * kLanes;
+  switch (outputs - o) {
+    case 3: weight_gradient_rows<3>(x, inputs, g + o, count, rest); break;
+    case 2: weight_gradient_rows<2>(x, inputs, g + o, count, rest); break;
+    case 1: weight_gradient_rows<1>(x, inputs, g + o, count, rest); break;
+    default: break;
+  }
+  for (o = 0; o < outputs; ++o) {
+    Floats s = load(bias_sums + o * kLanes);
+    for (ptrdiff_t p = 0; p < count; p += kLanes) s += load(g[o] + p);
+    store(bias_sums + o * kLanes, s);
+  }
+}
+
+}  // namespace fieldpack::FIELDPACK_ISA

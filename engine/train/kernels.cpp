@@ -1,0 +1,33 @@
+// Compiled once for each instruction set, with FIELDPACK_ISA naming the namespace.
+#include "kernels.h"
+
+#include "context.h"
+#include "quantiser.h"
+#include "synthesis.h"
+#include "upsampling.h"
+
+#define FIELDPACK_STRING_(x) #x
+#define FIELDPACK_STRING(x) FIELDPACK_STRING_(x)
+
+namespace fieldpack::FIELDPACK_ISA {
+
+static void add_lanes(const float* sums, ptrdiff_t count, float* totals) {
+  for (ptrdiff_t i = 0; i < count; ++i) totals[i] += sum(load(sums + i * kLanes));
+}
+
+extern const Kernels table;
+const Kernels table = {
+    FIELDPACK_STRING(FIELDPACK_ISA),
+    kLanes,
+    quantise,
+    context,
+    upsample,
+    upsample_gradient,
+    synthesis,
+    adam,
+    add_lanes,
+    context_workspace,
+    synthesis_workspace,
+};
+
+}  // namespace fieldpack::FIELDPACK_ISA

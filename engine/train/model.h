@@ -1,0 +1,67 @@
+// The pyramid codec's model: its sizes and where each parameter lies in the one flat vector.
+#pragma once
+
+#include <cstddef>
+
+namespace fieldpack {
+
+constexpr int kMaxLayers = 4;      // dense layers of one perceptron
+constexpr int kMaxWidth = 64;      // rows a dense layer reads or writes
+constexpr int kMaxChannels = 4;    // colour channels of the image
+constexpr int kMaxGrids = 12;
+constexpr int kMaxConvolutions = 4;
+constexpr int kTaps = 4;           // a symmetric kernel of 8 taps has 4 free ones
+
+// A multilayer perceptron over pixels. Every layer but the last ends in a ReLU; a hidden layer that
+// reads as many values as it writes adds its input before that ReLU (the first layer never does).
+// Parameters: for each layer weights [outputs][inputs], then biases [outputs].
+struct PerceptronShape {
+  int layers = 0;
+  int size[kMaxLayers + 1] = {};
+
+  bool residual(int layer) const {
+    return layer > 0 && layer + 1 < layers && size[layer] == size[layer + 1];
+  }
+  ptrdiff_t weights(int layer) const { return ptrdiff_t(size[layer]) * size[layer + 1]; }
+  ptrdiff_t parameters(int layer) const { return weights(layer) + size[layer + 1]; }
+  ptrdiff_t offset(int layer) const {
+    ptrdiff_t total = 0;
+    for (int l = 0; l < layer; ++l) total += parameters(l);
+    return total;
+  }
+  ptrdiff_t parameters() const { return offset(layers); }
+};
+
+// Position of an already decoded latent relative to the one being coded.
+struct Neighbour {
+  int dy, dx;
+};
+
+// Flat parameter vector:
+//   upsampling   [grids - 1][4]        taps of the stage from level s + 1 to level s, nearest first
+//   synthesis    perceptron grids -> ... -> channels
+//   convolutions [n][C][C][3][3] weights then [C] biases each; x + conv(x), ReLU on all but the last
+//   context      [sets] perceptron neighbours -> ... -> (mean, log scale)
+struct ModelShape {
+  int channels = 3;
+  int grids = 7;
+  int convolutions = 2;
+  int context_sets = 1;
+  int context_set_of[kMaxGrids] = {};  // the context weights that a grid uses
+  PerceptronShape synthesis;
+  PerceptronShape context;
+  Neighbour neighbours[kMaxWidth] = {};
+
+  ptrdiff_t taps_offset(int stage) const { return ptrdiff_t(stage) * kTaps; }
+  ptrdiff_t synthesis_offset() const { return ptrdiff_t(grids - 1) * kTaps; }
+  ptrdiff_t convolution_weights() const { return ptrdiff_t(channels) * channels * 9; }
+  ptrdiff_t convolution_offset(int layer) const {
+    return synthesis_offset() + synthesis.parameters() + layer * (convolution_weights() + channels);
+  }
+  ptrdiff_t context_offset(int set) const {
+    return convolution_offset(convolutions) + set * context.parameters();
+  }
+  ptrdiff_t parameters() const { return context_offset(context_sets); }
+};
+
+}  // namespace fieldpack

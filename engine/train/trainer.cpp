@@ -1,0 +1,388 @@
+#include "trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+
+namespace fieldpack {
+
+namespace {
+
+// Working sets that fit a level-2 cache of 1 MB; both are multiples of the widest vector.
+constexpr int kTileRows = 32, kTileColumns = 256;
+constexpr int kBandPixels = 16384;
+
+double now() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+uint32_t mix(uint32_t h, uint32_t v) {
+  h ^= v + 0x9e3779b9u + (h << 6) + (h >> 2);
+  h ^= h >> 16;
+  h *= 0x7feb352du;
+  h ^= h >> 15;
+  h *= 0x846ca68bu;
+  return h ^ (h >> 16);
+}
+
+}  // namespace
+
+Plane::Plane(int height, int width) {
+  view_.height = height;
+  view_.width = width;
+  view_.stride = (width + 15) / 16 * 16 + kMarginLeft + kMarginRight;
+  storage_.assign(size_t(view_.stride) * (height + 2 * kMarginRows) + 16, 0.0f);
+  const auto address = reinterpret_cast<uintptr_t>(storage_.data());
+  const ptrdiff_t align = ptrdiff_t((64 - address % 64) % 64 / sizeof(float));
+  view_.data = storage_.data() + align + kMarginRows * view_.stride + kMarginLeft;
+}
+
+void Plane::read(const float* source, ptrdiff_t row_stride, ptrdiff_t column_stride) {
+  for (int y = 0; y < view_.height; ++y)
+    for (int x = 0; x < view_.width; ++x)
+      view_.row(y)[x] = source[y * row_stride + x * column_stride];
+}
+
+void Plane::write(float* target) const {
+  for (int y = 0; y < view_.height; ++y)
+    std::memcpy(target + ptrdiff_t(y) * view_.width, view_.row(y), sizeof(float) * view_.width);
+}
+
+void Plane::replicate_margins() {
+  const int h = view_.height, w = view_.width;
+  for (int y = 0; y < h; ++y) {
+    float* row = view_.row(y);
+    for (int i = 1; i <= 2; ++i) {
+      row[-i] = row[0];
+      row[w - 1 + i] = row[w - 1];
+    }
+  }
+  for (int i = 1; i <= 2; ++i) {
+    std::memcpy(view_.row(-i) - 2, view_.row(0) - 2, sizeof(float) * (w + 4));
+    std::memcpy(view_.row(h - 1 + i) - 2, view_.row(h - 1) - 2, sizeof(float) * (w + 4));
+  }
+}
+
+void Plane::add_margins_to_edges() {
+  const int h = view_.height, w = view_.width;
+  for (int i = 1; i <= 2; ++i)
+    for (int x = -2; x < w + 2; ++x) {
+      view_.row(0)[x] += view_.row(-i)[x];
+      view_.row(h - 1)[x] += view_.row(h - 1 + i)[x];
+    }
+  for (int y = 0; y < h; ++y) {
+    float* row = view_.row(y);
+    for (int i = 1; i <= 2; ++i) {
+      row[0] += row[-i];
+      row[w - 1] += row[w - 1 + i];
+    }
+  }
+}
+
+void Plane::clear() { std::fill(storage_.begin(), storage_.end(), 0.0f); }
+
+Trainer::Trainer(const ModelShape& model, const float* image, const float* weights, int height,
+                 int width, int threads)
+    : model_(model), height_(height), width_(width), kernels_(kernels()), pool_(threads) {
+  const int channels = model.channels, levels = model.grids;
+  const auto planes = [&](const float* source, std::vector<Plane>& target) {
+    for (int c = 0; c < channels; ++c) {
+      target.emplace_back(height, width);
+      target.back().read(source + c, ptrdiff_t(width) * channels, channels);
+    }
+  };
+  planes(image, image_);
+  double total = double(height) * width * channels;
+  if (weights) {
+    planes(weights, weights_);
+    total = 0;
+    for (ptrdiff_t i = 0; i < ptrdiff_t(height) * width * channels; ++i) total += weights[i];
+  }
+  scale_ = float(1 / total);
+
+  for (int k = 0, h = height, w = width; k < levels; ++k, h = (h + 1) / 2, w = (w + 1) / 2) {
+    Grid grid{h, w, {}, {}, {}, {}, {}, {}};
+    for (Plane* plane : {&grid.latents, &grid.quantised, &grid.slope, &grid.gradient, &grid.mean,
+                         &grid.square})
+      *plane = Plane(h, w);
+    grids_.push_back(std::move(grid));
+    int reach = 0;
+    for (int n = 0; n < model.context.size[0]; ++n)
+      reach = std::max(reach, -model.neighbours[n].dy);
+    const int rows = std::max(reach + 1, kBandPixels / w + 1);
+    for (int y = 0; y < h; y += rows) {
+      bands_.push_back({k, y, std::min(y + rows, h), Plane(0, w)});
+    }
+  }
+  pyramid_.resize(levels);
+  pyramid_gradient_.resize(levels);
+  for (int s = 1; s < levels; ++s)
+    for (int p = s; p < levels; ++p) {
+      pyramid_[s].emplace_back(grids_[s].height, grids_[s].width);
+      pyramid_gradient_[s].emplace_back(grids_[s].height, grids_[s].width);
+    }
+  for (int y = 0; y < height; y += kTileRows)
+    for (int x = 0; x < width; x += kTileColumns) {
+      Tile tile{y, std::min(y + kTileRows, height), x, std::min(x + kTileColumns, width), {}, 0};
+      for (int p = 1; p < levels; ++p)
+        tile.coarse_gradient.emplace_back((tile.bottom - tile.top + 1) / 2 + 4,
+                                          (tile.right - tile.left + 1) / 2 + 4);
+      tiles_.push_back(std::move(tile));
+    }
+  const size_t lanes = size_t(kernels_.lanes);
+  band_sums_.assign(bands_.size(), std::vector<float>(model.context.parameters() * lanes));
+  tile_sums_.assign(tiles_.size(), std::vector<float>(model.context_offset(0) * lanes));
+  stage_sums_.assign(size_t(levels) * levels, std::vector<float>(kTaps * lanes));
+  const ptrdiff_t workspace = std::max<ptrdiff_t>(
+      {kernels_.context_workspace(model), kernels_.synthesis_workspace(model, kTileRows, kTileColumns),
+       ptrdiff_t(width) * 2 + 1024});
+  workspaces_.assign(size_t(threads), std::vector<float>(size_t(workspace)));
+  natural_.resize(size_t(model.parameters()));
+  transposed_.resize(natural_.size());
+  flipped_.resize(natural_.size());
+}
+
+void Trainer::reset_moments() {
+  for (Grid& grid : grids_) {
+    grid.mean.clear();
+    grid.square.clear();
+  }
+  adam_steps_ = 0;
+}
+
+void Trainer::pack(const float* parameters) {
+  std::copy(parameters, parameters + model_.parameters(), natural_.begin());
+  const auto transpose = [&](ptrdiff_t offset, int outputs, int inputs) {
+    for (int o = 0; o < outputs; ++o)
+      for (int i = 0; i < inputs; ++i)
+        transposed_[offset + ptrdiff_t(i) * outputs + o] =
+            natural_[offset + ptrdiff_t(o) * inputs + i];
+  };
+  const auto perceptron = [&](const PerceptronShape& shape, ptrdiff_t offset) {
+    for (int l = 0; l < shape.layers; ++l)
+      transpose(offset + shape.offset(l), shape.size[l + 1], shape.size[l]);
+  };
+  perceptron(model_.synthesis, model_.synthesis_offset());
+  for (int set = 0; set < model_.context_sets; ++set)
+    perceptron(model_.context, model_.context_offset(set));
+  const int c = model_.channels;
+  for (int l = 0; l < model_.convolutions; ++l) {
+    const ptrdiff_t offset = model_.convolution_offset(l);
+    transpose(offset, c, 9 * c);
+    for (int o = 0; o < c; ++o)
+      for (int i = 0; i < c; ++i)
+        for (int t = 0; t < 9; ++t)
+          flipped_[offset + (o * 9 + t) * c + i] = natural_[offset + (o * c + i) * 9 + t];
+  }
+}
+
+void Trainer::quantise(const StepOptions& options) {
+  pool_.run(int(bands_.size()), [&](int job, int) {
+    const Band& band = bands_[job];
+    Grid& grid = grids_[band.grid];
+    const uint32_t key = mix(mix(options.seed, options.step), uint32_t(band.grid));
+    kernels_.quantise({options.quantiser, options.temperature, options.noise, key,
+                       grid.latents.view(), grid.quantised.view(), grid.slope.view(),
+                       band.row_begin, band.row_end});
+  });
+}
+
+double Trainer::context(const StepOptions& options, StepResult& result) {
+  const float weight =
+      float(options.lambda / (double(height_) * width_) * 1.4426950408889634);
+  std::vector<double> bits(bands_.size());
+  pool_.run(int(bands_.size()), [&](int job, int thread) {
+    Band& band = bands_[job];
+    Grid& grid = grids_[band.grid];
+    band.spill.clear();
+    std::fill(band_sums_[job].begin(), band_sums_[job].end(), 0.0f);
+    ContextArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()},
+                     model_.context_set_of[band.grid], grid.quantised.view(), grid.gradient.view(),
+                     band.spill.view(), band.row_begin, band.row_end, weight,
+                     band_sums_[job].data(), workspaces_[thread].data(), 0.0};
+    kernels_.context(args);
+    bits[job] = args.bits;
+  });
+  double total = 0;
+  for (size_t job = 0; job < bands_.size(); ++job) {
+    result.bits[bands_[job].grid] += bits[job];
+    total += bits[job];
+  }
+  return total;
+}
+
+void Trainer::upsample() {
+  const int levels = model_.grids;
+  if (levels > 1)
+    pool_.run(levels - 1, [&](int job, int) {
+      const int s = job + 1;
+      const PlaneView& source = grids_[s].quantised.view();
+      Plane& target = pyramid_[s][0];
+      for (int y = 0; y < source.height; ++y)
+        std::memcpy(target.view().row(y), source.row(y), sizeof(float) * source.width);
+      target.replicate_margins();
+    });
+  for (int s = levels - 2; s >= 1; --s) {
+    pool_.run(levels - 1 - s, [&](int job, int thread) {
+      Plane& fine = pyramid_[s][job + 1];
+      kernels_.upsample({pyramid_[s + 1][job].view(), fine.view(),
+                         natural_.data() + model_.taps_offset(s), 0, grids_[s].height, 0,
+                         grids_[s].width, workspaces_[thread].data()});
+      fine.replicate_margins();
+    });
+  }
+}
+
+void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
+                         StepResult& result) {
+  const int coarse = model_.grids - 1, channels = model_.channels;
+  PlaneView inputs[kMaxGrids], image[kMaxChannels], weights[kMaxChannels], output[kMaxChannels];
+  for (int p = 0; p < coarse; ++p) inputs[p] = pyramid_[1][p].view();
+  for (int c = 0; c < channels; ++c) {
+    image[c] = image_[c].view();
+    if (!weights_.empty()) weights[c] = weights_[c].view();
+    if (reconstruction) output[c] = (*reconstruction)[c].view();
+  }
+  pool_.run(int(tiles_.size()), [&](int job, int thread) {
+    Tile& tile = tiles_[job];
+    std::fill(tile_sums_[job].begin(), tile_sums_[job].end(), 0.0f);
+    PlaneView gradients[kMaxGrids];
+    for (int p = 0; p < coarse; ++p) {
+      tile.coarse_gradient[p].clear();
+      PlaneView view = tile.coarse_gradient[p].view();
+      view.data -= (tile.top / 2 - 2) * view.stride + (tile.left / 2 - 2);
+      gradients[p] = view;
+    }
+    SynthesisArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()}, height_,
+                       width_, tile.top, tile.bottom, tile.left, tile.right,
+                       grids_[0].quantised.view(), grids_[0].gradient.view(), inputs, gradients,
+                       image, weights_.empty() ? nullptr : weights, scale_,
+                       reconstruction ? output : nullptr, options.gradients,
+                       tile_sums_[job].data(), workspaces_[thread].data(), 0.0};
+    kernels_.synthesis(args);
+    tile.distortion = args.distortion;
+  });
+  for (const Tile& tile : tiles_) result.distortion += tile.distortion;
+}
+
+void Trainer::upsample_gradient() {
+  const int levels = model_.grids;
+  if (levels < 2) return;
+  // Tiles overlap by their margins: every plane adds its tiles in their order.
+  pool_.run(levels - 1, [&](int p, int) {
+    Plane& total = pyramid_gradient_[1][p];
+    total.clear();
+    for (const Tile& tile : tiles_) {
+      const PlaneView& part = tile.coarse_gradient[p].view();
+      for (int y = 0; y < part.height; ++y) {
+        float* target = total.view().row(tile.top / 2 - 2 + y) + tile.left / 2 - 2;
+        const float* source = part.row(y);
+        for (int x = 0; x < part.width; ++x) target[x] += source[x];
+      }
+    }
+    total.add_margins_to_edges();
+  });
+  for (int s = 1; s + 1 < levels; ++s)
+    pool_.run(levels - 1 - s, [&](int job, int thread) {
+      std::vector<float>& sums = stage_sums_[size_t(s) * levels + job];
+      std::fill(sums.begin(), sums.end(), 0.0f);
+      Plane& coarse = pyramid_gradient_[s + 1][job];
+      coarse.clear();
+      kernels_.upsample_gradient({pyramid_[s + 1][job].view(), pyramid_gradient_[s][job + 1].view(),
+                                  coarse.view(), natural_.data() + model_.taps_offset(s), 0,
+                                  grids_[s].height, 0, grids_[s].width, sums.data(),
+                                  workspaces_[thread].data()});
+      coarse.add_margins_to_edges();
+    });
+}
+
+void Trainer::add_spills_and_update(const StepOptions& options) {
+  if (options.update) ++adam_steps_;
+  const double t = adam_steps_;
+  const float correction1 = float(1 - std::pow(double(options.beta1), t));
+  const float correction2 = float(std::sqrt(1 - std::pow(double(options.beta2), t)));
+  pool_.run(int(bands_.size()), [&](int job, int) {
+    const Band& band = bands_[job];
+    Grid& grid = grids_[band.grid];
+    const PlaneView& gradient = grid.gradient.view();
+    if (job + 1 < int(bands_.size()) && bands_[job + 1].grid == band.grid) {
+      const PlaneView& spill = bands_[job + 1].spill.view();
+      for (int i = 1; i <= std::min(kMarginRows, band.row_end - band.row_begin); ++i)
+        for (int x = 0; x < grid.width; ++x) gradient.row(band.row_end - i)[x] += spill.row(-i)[x];
+    }
+    if (band.grid > 0) {
+      const PlaneView& distortion = pyramid_gradient_[band.grid][0].view();
+      for (int y = band.row_begin; y < band.row_end; ++y)
+        for (int x = 0; x < grid.width; ++x) gradient.row(y)[x] += distortion.row(y)[x];
+    }
+    if (options.update)
+      kernels_.adam({grid.latents.view(), gradient, grid.slope.view(), grid.mean.view(),
+                     grid.square.view(), band.row_begin, band.row_end,
+                     options.learning_rate * correction2 / correction1, options.beta1,
+                     options.beta2, options.epsilon * correction2});
+  });
+}
+
+void Trainer::gather_parameter_gradient(float* gradient) {
+  std::fill(gradient, gradient + model_.parameters(), 0.0f);
+  const int levels = model_.grids;
+  for (const auto& sums : tile_sums_)
+    kernels_.add_lanes(sums.data(), model_.context_offset(0), gradient);
+  for (int s = 1; s + 1 < levels; ++s)
+    for (int job = 0; job < levels - 1 - s; ++job)
+      kernels_.add_lanes(stage_sums_[size_t(s) * levels + job].data(), kTaps,
+                         gradient + model_.taps_offset(s));
+  for (size_t job = 0; job < bands_.size(); ++job)
+    kernels_.add_lanes(band_sums_[job].data(), model_.context.parameters(),
+                       gradient + model_.context_offset(model_.context_set_of[bands_[job].grid]));
+}
+
+StepResult Trainer::pass(const float* parameters, const StepOptions& options, float* gradient,
+                         const std::vector<Plane>* reconstruction) {
+  StepResult result;
+  double last = now();
+  const auto lap = [&](int part) {
+    const double t = now();
+    result.seconds[part] += t - last;
+    last = t;
+  };
+  pack(parameters);
+  quantise(options);
+  lap(0);
+  context(options, result);
+  lap(1);
+  upsample();
+  lap(2);
+  synthesise(options, reconstruction, result);
+  lap(3);
+  if (options.gradients) {
+    upsample_gradient();
+    lap(4);
+    add_spills_and_update(options);
+    gather_parameter_gradient(gradient);
+    lap(5);
+  }
+  return result;
+}
+
+StepResult Trainer::step(const float* parameters, const StepOptions& options, float* gradient) {
+  return pass(parameters, options, gradient, nullptr);
+}
+
+StepResult Trainer::evaluate(const float* parameters, const StepOptions& options,
+                             float* reconstruction) {
+  StepOptions forward = options;
+  forward.gradients = forward.update = false;
+  std::vector<Plane> planes;
+  for (int c = 0; c < model_.channels; ++c) planes.emplace_back(height_, width_);
+  const StepResult result = pass(parameters, forward, nullptr, &planes);
+  for (int c = 0; c < model_.channels; ++c)
+    for (int y = 0; y < height_; ++y)
+      for (int x = 0; x < width_; ++x)
+        reconstruction[(ptrdiff_t(y) * width_ + x) * model_.channels + c] =
+            planes[c].view().row(y)[x];
+  return result;
+}
+
+}  // namespace fieldpack

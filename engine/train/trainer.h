@@ -1,0 +1,120 @@
+// Fits the latents of one image: owns its planes, runs one full pass a call.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <vector>
+
+#include "../threads/pool.h"
+#include "kernels.h"
+
+namespace fieldpack {
+
+// A plane with its margins.
+class Plane {
+ public:
+  Plane() = default;
+  Plane(int height, int width);
+  const PlaneView& view() const { return view_; }
+  void read(const float* source, ptrdiff_t row_stride, ptrdiff_t column_stride);
+  void write(float* target) const;  // contiguous
+  void replicate_margins();
+  void add_margins_to_edges();  // the transpose of replicate_margins
+  void clear();
+
+ private:
+  PlaneView view_;
+  std::vector<float> storage_;
+};
+
+struct StepOptions {
+  Quantiser quantiser = Quantiser::kSoft;
+  float temperature = 0.3f;
+  float noise = 0.25f;
+  float lambda = 0.001f;      // loss a bit per pixel
+  uint32_t seed = 0;
+  uint32_t step = 0;
+  bool gradients = true;      // false: loss and reconstruction only
+  bool update = true;         // moves the latents
+  float learning_rate = 0.1f;  // in quantisation steps
+  float beta1 = 0.8f, beta2 = 0.95f, epsilon = 1e-12f;
+};
+
+struct StepResult {
+  double distortion = 0;                    // weighted mean squared error
+  std::array<double, kMaxGrids> bits{};     // by grid
+  std::array<double, 8> seconds{};          // by part, see kPartNames
+};
+
+inline constexpr std::array<const char*, 6> kPartNames = {
+    "quantiser", "context", "upsampling", "synthesis", "upsampling_gradient", "optimiser"};
+
+class Trainer {
+ public:
+  // image: [height][width][channels]; weights: null, or the same layout, not all zero.
+  Trainer(const ModelShape& model, const float* image, const float* weights, int height, int width,
+          int threads);
+
+  const ModelShape& model() const { return model_; }
+  int height() const { return height_; }
+  int width() const { return width_; }
+  int threads() const { return pool_.threads(); }
+
+  // One pass with the given network parameters; `gradient` (same length) is overwritten.
+  StepResult step(const float* parameters, const StepOptions& options, float* gradient);
+
+  // As step without gradients; reconstruction is [height][width][channels].
+  StepResult evaluate(const float* parameters, const StepOptions& options, float* reconstruction);
+
+  Plane& latents(int grid) { return grids_[grid].latents; }
+  const Plane& quantised(int grid) const { return grids_[grid].quantised; }
+  const Plane& latent_gradient(int grid) const { return grids_[grid].gradient; }
+  const Plane& slope(int grid) const { return grids_[grid].slope; }
+  void reset_moments();
+  size_t bytes() const { return bytes_; }
+
+ private:
+  struct Grid {
+    int height, width;
+    Plane latents, quantised, slope, gradient, mean, square;
+  };
+  struct Band {
+    int grid, row_begin, row_end;
+    Plane spill;  // gradients that belong to rows above the band
+  };
+  struct Tile {
+    int top, bottom, left, right;
+    std::vector<Plane> coarse_gradient;
+    double distortion;
+  };
+
+  void pack(const float* parameters);
+  void quantise(const StepOptions& options);
+  double context(const StepOptions& options, StepResult& result);
+  void upsample();
+  void synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
+                  StepResult& result);
+  void upsample_gradient();
+  void add_spills_and_update(const StepOptions& options);
+  void gather_parameter_gradient(float* gradient);
+  StepResult pass(const float* parameters, const StepOptions& options, float* gradient,
+                  const std::vector<Plane>* reconstruction);
+
+  ModelShape model_;
+  int height_, width_;
+  const Kernels& kernels_;
+  ThreadPool pool_;
+  std::vector<Plane> image_, weights_;
+  float scale_;
+  std::vector<Grid> grids_;
+  // pyramid_[s][p - s]: grid p at the resolution of grid s (s >= 1), margins replicated.
+  std::vector<std::vector<Plane>> pyramid_, pyramid_gradient_;
+  std::vector<Band> bands_;
+  std::vector<Tile> tiles_;
+  std::vector<float> transposed_, flipped_, natural_;
+  std::vector<std::vector<float>> band_sums_, tile_sums_, stage_sums_, workspaces_;
+  uint32_t adam_steps_ = 0;
+  size_t bytes_ = 0;
+};
+
+}  // namespace fieldpack

@@ -1,0 +1,137 @@
+"""Sizes of the pyramid codec's model and the layout of its parameters in one flat vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+# Causal neighbours (dy, dx), nearest first; a context of n neighbours uses the first n.
+NEIGHBOURS: tuple[tuple[int, int], ...] = (
+    (0, -1), (-1, 0), (-1, -1), (-1, 1), (0, -2), (-2, 0), (-1, -2), (-1, 2),
+    (-2, -1), (-2, 1), (0, -3), (-3, 0), (-2, -2), (-2, 2), (-1, -3), (-1, 3),
+    (-3, -1), (-3, 1), (0, -4), (-2, -3), (-2, 3), (-3, -2), (-3, 2), (-1, -4),
+)  # fmt: skip
+
+MAX_GRIDS = 7
+
+
+def grids_of(height: int, width: int) -> int:
+    """How many latent grids an image of this size gets: the coarsest is not below 4 latents."""
+    count = 1
+    while count < MAX_GRIDS and min(height, width) >> (count + 1) >= 2:
+        count += 1
+    return count
+
+
+@dataclass(frozen=True)
+class PerceptronShape:
+    """Dense layers, ReLU between them; `sizes` leads from the inputs to the outputs.
+
+    A hidden layer that reads as many values as it writes adds its input before its ReLU, except
+    the first. Each layer's parameters are weights [outputs, inputs], then biases [outputs].
+    """
+
+    sizes: tuple[int, ...]
+
+    @property
+    def layers(self) -> int:
+        """How many dense layers there are."""
+        return len(self.sizes) - 1
+
+    @property
+    def parameters(self) -> int:
+        """How many weights and biases there are."""
+        return sum((i + 1) * o for i, o in zip(self.sizes, self.sizes[1:], strict=False))
+
+    def is_residual(self, layer: int) -> bool:
+        """Whether this layer adds its input."""
+        return 0 < layer < self.layers - 1 and self.sizes[layer] == self.sizes[layer + 1]
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of one pyramid model.
+
+    Flat parameters, in this order: upsampling taps [grids - 1, 4] (from level s + 1 to s, nearest
+    tap first); the synthesis perceptron; `convolutions` layers of weights [C, C, 3, 3] and biases
+    [C]; for each context set, a context perceptron ending in (mean, log scale).
+    """
+
+    channels: int = 3
+    grids: int = 7
+    synthesis_hidden: tuple[int, ...] = (16,)
+    convolutions: int = 2
+    neighbours: int = 12
+    context_hidden: tuple[int, ...] = (16, 16)
+    context_set_of: tuple[int, ...] = field(default=())
+
+    @property
+    def synthesis(self) -> PerceptronShape:
+        """The 1x1 layers from the upsampled latents to colours."""
+        return PerceptronShape((self.grids, *self.synthesis_hidden, self.channels))
+
+    @property
+    def context(self) -> PerceptronShape:
+        """The layers from neighbours to the mean and log scale of a latent."""
+        return PerceptronShape((self.neighbours, *self.context_hidden, 2))
+
+    @property
+    def set_of_grid(self) -> tuple[int, ...]:
+        """The context weights that each grid uses; one set for all by default."""
+        return self.context_set_of or (0,) * self.grids
+
+    @property
+    def offsets(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
+        """Name and shape of every tensor in the flat vector, in order."""
+        tensors: list[tuple[str, tuple[int, ...]]] = [("taps", (self.grids - 1, 4))]
+
+        def perceptron(name: str, shape: PerceptronShape) -> None:
+            for layer, (i, o) in enumerate(zip(shape.sizes, shape.sizes[1:], strict=False)):
+                tensors.append((f"{name}.{layer}.weight", (o, i)))
+                tensors.append((f"{name}.{layer}.bias", (o,)))
+
+        perceptron("synthesis", self.synthesis)
+        for layer in range(self.convolutions):
+            tensors.append(
+                (f"convolution.{layer}.weight", (self.channels, self.channels, 3, 3))
+            )
+            tensors.append((f"convolution.{layer}.bias", (self.channels,)))
+        for index in range(max(self.set_of_grid) + 1):
+            perceptron(f"context{index}", self.context)
+        return tuple(tensors)
+
+    @property
+    def parameters(self) -> int:
+        """How many network parameters there are."""
+        return sum(int(np.prod(shape)) for _, shape in self.offsets)
+
+    def views(self, flat: FloatArray) -> dict[str, FloatArray]:
+        """Views of a flat vector as named tensors."""
+        out, start = {}, 0
+        for name, shape in self.offsets:
+            count = int(np.prod(shape))
+            out[name] = flat[start : start + count].reshape(shape)
+            start += count
+        return out
+
+    def initial_parameters(self, seed: int = 0) -> FloatArray:
+        """A starting point for training without a prior: cubic upsampling, small random layers."""
+        random = np.random.default_rng(seed)
+        flat = np.zeros(self.parameters, np.float32)
+        for name, tensor in self.views(flat).items():
+            if name == "taps":
+                # The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
+                tensor[:] = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
+            elif name.endswith("weight") and not name.startswith("convolution"):
+                tensor[:] = random.normal(0, np.sqrt(1.0 / tensor.shape[1]), tensor.shape)
+        views = self.views(flat)
+        last = f"synthesis.{self.synthesis.layers - 1}"
+        views[f"{last}.weight"][:] *= 0.1
+        views[f"{last}.bias"][:] = 0.5
+        for index in range(max(self.set_of_grid) + 1):
+            views[f"context{index}.{self.context.layers - 1}.weight"][:] *= 0.1
+        return flat

@@ -1,0 +1,194 @@
+"""The engine's training step against the PyTorch reference in float64."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from fieldpack._engine import Trainer
+from fieldpack.codec.model import NEIGHBOURS, ModelShape, grids_of
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+from prior import reference  # noqa: E402
+
+LAMBDA = 0.01
+
+SIZES = [(1, 1), (1, 9), (5, 3), (17, 23), (64, 64), (45, 301), (97, 130)]
+
+
+def make_trainer(shape: ModelShape, image: np.ndarray, weights: np.ndarray | None, threads: int):
+    return Trainer(
+        image,
+        weights,
+        grids=shape.grids,
+        synthesis=shape.synthesis.sizes,
+        convolutions=shape.convolutions,
+        neighbours=NEIGHBOURS[: shape.neighbours],
+        context=shape.context.sizes,
+        context_set_of=shape.set_of_grid,
+        threads=threads,
+    )
+
+
+def example(height: int, width: int, shape: ModelShape, weighted: bool, seed: int = 0):
+    random = np.random.default_rng(seed)
+    image = random.random((height, width, shape.channels), np.float32)
+    weights = random.random(image.shape, np.float32) if weighted else None
+    parameters = random.normal(0, 0.25, shape.parameters).astype(np.float32)
+    shape.views(parameters)["taps"][:] += (0.8, 0.2, 0, 0)
+    latents = []
+    for k in range(shape.grids):
+        size = (-(-height // 2**k), -(-width // 2**k))
+        latents.append(random.normal(0, 2, size).astype(np.float32))
+    return image, weights, parameters, latents
+
+
+def reference_step(image, weights, parameters, quantised, shape):
+    flat = torch.tensor(parameters, dtype=torch.float64, requires_grad=True)
+    grids = [torch.tensor(q, dtype=torch.float64, requires_grad=True) for q in quantised]
+    planes = torch.tensor(image, dtype=torch.float64).permute(2, 0, 1)
+    w = None if weights is None else torch.tensor(weights, dtype=torch.float64).permute(2, 0, 1)
+    loss, distortion, bits = reference.loss(grids, planes, w, flat, shape, LAMBDA)
+    loss.backward()
+    return (
+        distortion.item(),
+        [b.item() for b in bits],
+        flat.grad.numpy(),
+        [g.grad.numpy() for g in grids],
+    )
+
+
+def relative_error(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(a - b).max() / (np.abs(b).max() + 1e-12))
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_and_gradients(size: tuple[int, int], weighted: bool):
+    height, width = size
+    shape = ModelShape(grids=grids_of(height, width), neighbours=13, context_hidden=(10, 10))
+    check(height, width, shape, weighted)
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        ModelShape(channels=1, grids=4, convolutions=0, neighbours=8, context_hidden=(8,)),
+        ModelShape(channels=4, grids=3, convolutions=1, synthesis_hidden=(24, 17)),
+        ModelShape(channels=2, grids=5, convolutions=3, context_hidden=()),
+        ModelShape(grids=4, synthesis_hidden=(), neighbours=24, context_set_of=(0, 1, 1, 2)),
+        ModelShape(grids=1, synthesis_hidden=(40,), neighbours=1),
+    ],
+)
+def test_other_shapes(shape: ModelShape):
+    check(50, 70, shape, weighted=True)
+
+
+def check(height: int, width: int, shape: ModelShape, weighted: bool) -> None:
+    image, weights, parameters, latents = example(height, width, shape, weighted)
+    trainer = make_trainer(shape, image, weights, threads=2)
+    for k, y in enumerate(latents):
+        trainer.set_latents(k, y)
+    gradient = np.zeros_like(parameters)
+    result = trainer.step(parameters, gradient, lambda_=LAMBDA, seed=3, step=5, update=False)
+    quantised = [trainer.quantised(k) for k in range(shape.grids)]
+    distortion, bits, expected, latent_gradients = reference_step(
+        image, weights, parameters, quantised, shape
+    )
+    assert result["distortion"] == pytest.approx(distortion, rel=2e-5)
+    assert result["bits"] == pytest.approx(bits, rel=2e-5, abs=1e-3)
+    actual = shape.views(gradient)
+    for name, tensor in shape.views(expected).items():
+        if tensor.size:
+            assert relative_error(actual[name], tensor) < 3e-4, name
+    for k, g in enumerate(latent_gradients):
+        assert relative_error(trainer.quantised_gradient(k), g) < 3e-4, f"grid {k}"
+
+    image_out = trainer.evaluate(parameters, hard=True)["image"]
+    hard = [torch.tensor(trainer.quantised(k), dtype=torch.float64) for k in range(shape.grids)]
+    tensors = reference.split(torch.tensor(parameters, dtype=torch.float64), shape)
+    expected_image = reference.synthesise(hard, shape, tensors).permute(1, 2, 0).numpy()
+    assert relative_error(image_out, expected_image) < 1e-5
+    for k, y in enumerate(latents):
+        np.testing.assert_array_equal(trainer.quantised(k), np.round(y))
+
+
+def test_soft_rounding_and_its_slope():
+    shape = ModelShape(channels=1, grids=1)
+    image, _, parameters, latents = example(40, 60, shape, False)
+    trainer = make_trainer(shape, image, None, threads=1)
+    trainer.set_latents(0, latents[0])
+    gradient = np.zeros_like(parameters)
+    for temperature in (0.05, 0.3, 1.0):
+        trainer.step(
+            parameters, gradient, lambda_=LAMBDA, temperature=temperature, noise=0, update=False
+        )
+        y = torch.tensor(latents[0], dtype=torch.float64, requires_grad=True)
+        q = reference.soft_round(reference.soft_round(y, temperature), temperature)
+        (slope,) = torch.autograd.grad(q.sum(), y)
+        np.testing.assert_allclose(trainer.quantised(0), q.detach(), atol=2e-5)
+        np.testing.assert_allclose(trainer.slope(0), slope, rtol=2e-3, atol=1e-4)
+
+
+def test_noise_is_uniform_and_repeatable():
+    shape = ModelShape(channels=1, grids=1)
+    image, _, parameters, _ = example(200, 200, shape, False)
+    trainer = make_trainer(shape, image, None, threads=1)
+    gradient = np.zeros_like(parameters)
+
+    def noise(seed: int, step: int) -> np.ndarray:
+        # At a high temperature soft rounding is the identity.
+        trainer.set_latents(0, np.full((200, 200), 0.5, np.float32))
+        trainer.step(
+            parameters, gradient, lambda_=0, temperature=20, noise=0.25, seed=seed, step=step,
+            update=False,
+        )  # fmt: skip
+        return trainer.quantised(0) - 0.5
+
+    first = noise(1, 1)
+    np.testing.assert_array_equal(first, noise(1, 1))
+    for other in (noise(1, 2), noise(2, 1), np.roll(first, 1, axis=1), np.roll(first, 1, axis=0)):
+        assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.02
+    counts, _ = np.histogram(first, bins=20, range=(-0.2501, 0.2501))
+    assert counts.sum() == first.size
+    assert np.abs(counts / 2000 - 1).max() < 0.1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (33, 700), (150, 97)])
+def test_threads_do_not_change_the_result(size: tuple[int, int]):
+    height, width = size
+    shape = ModelShape(grids=grids_of(height, width))
+    image, _, parameters, latents = example(height, width, shape, False)
+    runs = []
+    for threads in (1, 2, 3, 7):
+        trainer = make_trainer(shape, image, None, threads)
+        for k, y in enumerate(latents):
+            trainer.set_latents(k, y)
+        gradient = np.zeros_like(parameters)
+        for step in range(3):
+            result = trainer.step(parameters, gradient, lambda_=LAMBDA, step=step)
+        runs.append(
+            [gradient.tobytes(), repr((result["distortion"], result["bits"]))]
+            + [trainer.latents(k).tobytes() for k in range(shape.grids)]
+        )
+    assert all(run == runs[0] for run in runs)
+
+
+def test_latents_follow_adam():
+    shape = ModelShape(channels=1, grids=2)
+    image, _, parameters, latents = example(20, 30, shape, False)
+    trainer = make_trainer(shape, image, None, threads=1)
+    for k, y in enumerate(latents):
+        trainer.set_latents(k, y)
+    gradient = np.zeros_like(parameters)
+    y = torch.tensor(latents[1], requires_grad=True)
+    adam = torch.optim.Adam([y], lr=0.1, betas=(0.8, 0.95), eps=1e-12)
+    for step in range(4):
+        trainer.step(parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=0.1)
+        y.grad = torch.tensor(trainer.quantised_gradient(1) * trainer.slope(1))
+        adam.step()
+        np.testing.assert_allclose(trainer.latents(1), y.detach(), atol=1e-4)

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
-#include "train/trainer.h"
+#include "train/trainer.hpp"
 
 namespace nb = nanobind;
-using namespace fieldpack;
+using namespace fieldpack::train;
 
 namespace {
 
@@ -145,13 +145,16 @@ void bind_codec(nb::module_& module) {
           "step",
           [](Trainer& trainer, Vector parameters, Vector gradient, bool hard, float temperature,
              float noise, float lambda, uint32_t seed, uint32_t step, bool update,
-             float learning_rate, float beta1, float beta2, float epsilon) {
+             const std::vector<float>& learning_rate, float beta1, float beta2, float epsilon) {
             const size_t count = size_t(trainer.model().parameters());
             require(parameters.shape(0) == count && gradient.shape(0) == count,
                     "parameters and gradient must have Trainer.parameters entries");
             StepOptions options = make_options(hard, temperature, noise, lambda, seed, step);
             options.update = update;
-            options.learning_rate = learning_rate;
+            require(!update || learning_rate.size() == size_t(trainer.model().grids),
+                    "learning_rate needs one entry a grid");
+            std::copy_n(learning_rate.begin(), std::min(learning_rate.size(), size_t(kMaxGrids)),
+                        options.learning_rate.begin());
             options.beta1 = beta1;
             options.beta2 = beta2;
             options.epsilon = epsilon;
@@ -165,7 +168,7 @@ void bind_codec(nb::module_& module) {
           nb::arg("parameters"), nb::arg("gradient"), nb::kw_only(), nb::arg("hard") = false,
           nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.25f, nb::arg("lambda_"),
           nb::arg("seed") = 0, nb::arg("step") = 0, nb::arg("update") = true,
-          nb::arg("learning_rate") = 0.1f, nb::arg("beta1") = 0.8f, nb::arg("beta2") = 0.95f,
+          nb::arg("learning_rate") = std::vector<float>{}, nb::arg("beta1") = 0.8f, nb::arg("beta2") = 0.95f,
           nb::arg("epsilon") = 1e-12f)
       .def(
           "evaluate",

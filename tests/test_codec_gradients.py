@@ -170,7 +170,9 @@ def test_threads_do_not_change_the_result(size: tuple[int, int]):
             trainer.set_latents(k, y)
         gradient = np.zeros_like(parameters)
         for step in range(3):
-            result = trainer.step(parameters, gradient, lambda_=LAMBDA, step=step)
+            result = trainer.step(
+                parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids
+            )
         runs.append(
             [gradient.tobytes(), repr((result["distortion"], result["bits"]))]
             + [trainer.latents(k).tobytes() for k in range(shape.grids)]
@@ -188,7 +190,7 @@ def test_latents_follow_adam():
     y = torch.tensor(latents[1], requires_grad=True)
     adam = torch.optim.Adam([y], lr=0.1, betas=(0.8, 0.95), eps=1e-12)
     for step in range(4):
-        trainer.step(parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=0.1)
+        trainer.step(parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids)
         y.grad = torch.tensor(trainer.quantised_gradient(1) * trainer.slope(1))
         adam.step()
         np.testing.assert_allclose(trainer.latents(1), y.detach(), atol=1e-4)

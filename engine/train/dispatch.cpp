@@ -2,9 +2,9 @@
 #include <stdexcept>
 #include <string>
 
-#include "kernels.h"
+#include "kernels.hpp"
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 namespace baseline { extern const Kernels table; }
 #ifdef FIELDPACK_X86
@@ -38,4 +38,4 @@ const Kernels& kernels() {
   return baseline::table;
 }
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

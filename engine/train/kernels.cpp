@@ -1,15 +1,15 @@
 // Compiled once for each instruction set, with FIELDPACK_ISA naming the namespace.
-#include "kernels.h"
+#include "kernels.hpp"
 
-#include "context.h"
-#include "quantiser.h"
-#include "synthesis.h"
-#include "upsampling.h"
+#include "context.hpp"
+#include "quantiser.hpp"
+#include "synthesis.hpp"
+#include "upsampling.hpp"
 
 #define FIELDPACK_STRING_(x) #x
 #define FIELDPACK_STRING(x) FIELDPACK_STRING_(x)
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 static void add_lanes(const float* sums, ptrdiff_t count, float* totals) {
   for (ptrdiff_t i = 0; i < count; ++i) totals[i] += sum(load(sums + i * kLanes));
@@ -30,4 +30,4 @@ const Kernels table = {
     synthesis_workspace,
 };
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

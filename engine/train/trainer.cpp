@@ -1,11 +1,11 @@
-#include "trainer.h"
+#include "trainer.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstring>
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 namespace {
 
@@ -319,8 +319,8 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
     if (options.update)
       kernels_.adam({grid.latents.view(), gradient, grid.slope.view(), grid.mean.view(),
                      grid.square.view(), band.row_begin, band.row_end,
-                     options.learning_rate * correction2 / correction1, options.beta1,
-                     options.beta2, options.epsilon * correction2});
+                     options.learning_rate[band.grid] * correction2 / correction1,
+                     options.beta1, options.beta2, options.epsilon * correction2});
   });
 }
 
@@ -385,4 +385,4 @@ StepResult Trainer::evaluate(const float* parameters, const StepOptions& options
   return result;
 }
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

@@ -36,7 +36,7 @@ class Trainer:
         seed: int = 0,
         step: int = 0,
         update: bool = True,
-        learning_rate: float = 0.1,
+        learning_rate: Sequence[float] = (),
         beta1: float = 0.8,
         beta2: float = 0.95,
         epsilon: float = 1e-12,

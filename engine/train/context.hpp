@@ -1,11 +1,11 @@
 // The context model: rate of one grid's rows and its gradients.
 #pragma once
 
-#include "kernels.h"
-#include "laplace.h"
-#include "perceptron.h"
+#include "kernels.hpp"
+#include "laplace.hpp"
+#include "perceptron.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 constexpr int kContextStrip = 128;
 constexpr ptrdiff_t kContextStride = kContextStrip + 16;
@@ -71,4 +71,4 @@ inline void context(ContextArgs& a) {
   a.bits = nats * 1.4426950408889634;
 }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

@@ -4,10 +4,10 @@
 // compression", 2020; as used for single-image codecs by C3 (Kim et al., 2023).
 #pragma once
 
-#include "../simd/vector.h"
-#include "kernels.h"
+#include "vector.hpp"
+#include "kernels.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 // Uniform numbers in [-1, 1) from counters: an integer hash with full avalanche (lowbias32).
 FIELDPACK_INLINE Floats uniform(Words counter, uint32_t key) {
@@ -82,4 +82,4 @@ inline void adam(const AdamArgs& a) {
   }
 }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

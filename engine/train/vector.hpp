@@ -22,7 +22,7 @@
 
 #define FIELDPACK_INLINE inline __attribute__((always_inline))
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 typedef float Floats __attribute__((vector_size(FIELDPACK_VECTOR_BYTES), may_alias));
 typedef int32_t Ints __attribute__((vector_size(FIELDPACK_VECTOR_BYTES), may_alias));
@@ -108,4 +108,4 @@ FIELDPACK_INLINE Floats log(Floats v) {
   return to_floats(exponent) * 0.69314718f + p * s;
 }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

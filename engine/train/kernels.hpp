@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "model.h"
+#include "model.hpp"
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 // Row-major float plane. `data` points at element (0, 0); rows and columns beyond the plane exist as
 // margins, so that shifted reads and whole vectors never need a test.
@@ -114,4 +114,4 @@ struct Kernels {
 // names. Throws std::runtime_error when that is unknown or not supported here.
 const Kernels& kernels();
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

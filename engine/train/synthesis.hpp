@@ -4,10 +4,10 @@
 // not depend on who computes them when. The image is extended by its edge pixels for every 3x3 layer.
 #pragma once
 
-#include "perceptron.h"
-#include "upsampling.h"
+#include "perceptron.hpp"
+#include "upsampling.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 struct Region {
   int top, bottom, left, right;
@@ -326,4 +326,4 @@ class TileSynthesis {
 
 inline void synthesis(SynthesisArgs& a) { TileSynthesis(a).run(); }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

@@ -5,10 +5,10 @@
 #include <memory>
 #include <vector>
 
-#include "../threads/pool.h"
-#include "kernels.h"
+#include "pool.hpp"
+#include "kernels.hpp"
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 // A plane with its margins.
 class Plane {
@@ -36,7 +36,7 @@ struct StepOptions {
   uint32_t step = 0;
   bool gradients = true;      // false: loss and reconstruction only
   bool update = true;         // moves the latents
-  float learning_rate = 0.1f;  // in quantisation steps
+  std::array<float, kMaxGrids> learning_rate{};  // by grid, in quantisation steps
   float beta1 = 0.8f, beta2 = 0.95f, epsilon = 1e-12f;
 };
 
@@ -117,4 +117,4 @@ class Trainer {
   size_t bytes_ = 0;
 };
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

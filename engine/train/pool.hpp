@@ -8,7 +8,7 @@
 #include <thread>
 #include <vector>
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 class ThreadPool {
  public:
@@ -38,4 +38,4 @@ class ThreadPool {
   std::condition_variable wake_;
 };
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

@@ -5,10 +5,10 @@
 // 7/4), so the odd phase is the mirror image of the even one.
 #pragma once
 
-#include "kernels.h"
-#include "../simd/vector.h"
+#include "kernels.hpp"
+#include "vector.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 FIELDPACK_INLINE void interleave(Floats even, Floats odd, float* out) {
   Ints low{}, high{};
@@ -118,4 +118,4 @@ inline void upsample_gradient(const UpsampleGradientArgs& a) {
   for (int t = 0; t < kTaps; ++t) store(a.sums + t * kLanes, sums[t]);
 }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

@@ -5,9 +5,9 @@
 // Pixels are the vector dimension; a block of outputs times a few vectors stays in registers.
 #pragma once
 
-#include "../simd/vector.h"
+#include "vector.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 #if FIELDPACK_VECTOR_BYTES == 64
 constexpr int kBlock = 8;  // outputs that share one pass over the inputs: 32 registers
@@ -137,4 +137,4 @@ inline void weight_gradient(const float* const* x, int inputs, const float* cons
   }
 }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

@@ -1,6 +1,6 @@
-#include "pool.h"
+#include "pool.hpp"
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 // Rounds follow each other within microseconds, so a worker looks a while before it sleeps.
 static constexpr int kSpins = 4000;
@@ -62,4 +62,4 @@ void ThreadPool::work(int thread) {
   }
 }
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace fieldpack {
+namespace fieldpack::train {
 
 constexpr int kMaxLayers = 4;      // dense layers of one perceptron
 constexpr int kMaxWidth = 64;      // rows a dense layer reads or writes
@@ -64,4 +64,4 @@ struct ModelShape {
   ptrdiff_t parameters() const { return context_offset(context_sets); }
 };
 
-}  // namespace fieldpack
+}  // namespace fieldpack::train

@@ -1,10 +1,10 @@
 // Forward and backward pass of a multilayer perceptron over one strip of pixels.
 #pragma once
 
-#include "dense.h"
-#include "model.h"
+#include "dense.hpp"
+#include "model.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 // Rows of one strip that share a stride, addressed through pointers as the dense kernels want them.
 struct Rows {
@@ -106,4 +106,4 @@ class Perceptron {
   Rows gradient_[kMaxLayers];
 };
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

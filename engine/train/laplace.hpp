@@ -1,9 +1,9 @@
 // Rate of a latent: minus the log of a Laplace distribution's mass on the unit bin around it.
 #pragma once
 
-#include "../simd/vector.h"
+#include "vector.hpp"
 
-namespace fieldpack::FIELDPACK_ISA {
+namespace fieldpack::train::FIELDPACK_ISA {
 
 constexpr float kMinLogScale = -3.0f;  // a scale of .05: a certain symbol costs 7e-5 bits
 constexpr float kMaxLogScale = 6.0f;
@@ -44,4 +44,4 @@ FIELDPACK_INLINE LaplaceRate laplace_rate(Floats value, Floats mean, Floats log_
   return r;
 }
 
-}  // namespace fieldpack::FIELDPACK_ISA
+}  // namespace fieldpack::train::FIELDPACK_ISA

@@ -12,6 +12,7 @@ from torch.nn import functional
 from fieldpack.codec.model import NEIGHBOURS, ModelShape, PerceptronShape
 
 MIN_LOG_SCALE, MAX_LOG_SCALE = -3.0, 6.0
+LEAK = 0.125  # slope below zero of the activation between 3x3 layers
 
 
 class _BoundedScale(torch.autograd.Function):
@@ -98,7 +99,7 @@ def synthesise(grids: Sequence[Tensor], shape: ModelShape, tensors: dict[str, Te
             tensors[f"convolution.{layer}.weight"],
             tensors[f"convolution.{layer}.bias"],
         )[0]
-        x = y if layer == shape.convolutions - 1 else torch.relu(y)
+        x = y if layer == shape.convolutions - 1 else functional.leaky_relu(y, LEAK)
     return x
 
 

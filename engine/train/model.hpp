@@ -10,6 +10,8 @@ constexpr int kMaxWidth = 64;      // rows a dense layer reads or writes
 constexpr int kMaxChannels = 4;    // colour channels of the image
 constexpr int kMaxGrids = 12;
 constexpr int kMaxConvolutions = 4;
+// Slope of the 3x3 layers' activation below zero. With a plain ReLU a colour channel can die for good.
+constexpr float kLeak = 0.125f;
 constexpr int kTaps = 4;           // a symmetric kernel of 8 taps has 4 free ones
 
 // A multilayer perceptron over pixels. Every layer but the last ends in a ReLU; a hidden layer that
@@ -40,7 +42,7 @@ struct Neighbour {
 // Flat parameter vector:
 //   upsampling   [grids - 1][4]        taps of the stage from level s + 1 to level s, nearest first
 //   synthesis    perceptron grids -> ... -> channels
-//   convolutions [n][C][C][3][3] weights then [C] biases each; x + conv(x), ReLU on all but the last
+//   convolutions [n][C][C][3][3] weights then [C] biases each; leaky(x + conv(x)), the last without leaky
 //   context      [sets] perceptron neighbours -> ... -> (mean, log scale)
 struct ModelShape {
   int channels = 3;

@@ -180,7 +180,7 @@ class TileSynthesis {
     const float* weights = a_.parameters.transposed + model_.convolution_offset(l);
     const float* biases =
         a_.parameters.natural + model_.convolution_offset(l) + model_.convolution_weights();
-    const float floor = l + 1 < layers_ ? 0.0f : -3.0e38f;
+    const float leak = l + 1 < layers_ ? kLeak : 1.0f;
     const float* x[kMaxWidth];
     Rows in, out;
     for (int y = r.top; y < r.bottom; ++y) {
@@ -189,7 +189,8 @@ class TileSynthesis {
       place(out, activation_[l + 1], y, r.left);
       dense(x, 9 * channels_, channels_, weights, biases, r.right - r.left,
             [&](int o, ptrdiff_t p, Floats v) {
-              store(out[o] + p, max(v + load(in[o] + p), splat(floor)));
+              v += load(in[o] + p);
+              store(out[o] + p, max(v, v * leak));
             });
     }
     if (l + 1 < layers_) replicate(activation_[l + 1], r);
@@ -261,7 +262,7 @@ class TileSynthesis {
         float* v = out[c].row(y);
         const float* activation = activation_[l][c].row(y);
         for (int i = r.left; i < r.right; i += kLanes)
-          store(v + i, select(load(activation + i) > 0, load(v + i), Floats{}));
+          store(v + i, select(load(activation + i) > 0, load(v + i), load(v + i) * kLeak));
       }
     clear_outside(out, r);
   }

@@ -1,0 +1,189 @@
+"""Time of one full pass of the pyramid codec: each instruction set, each part, against PyTorch.
+
+Every configuration runs in a process of its own, because an instruction set is chosen once a
+process. Times are the minimum over the passes: other work on the machine only adds.
+
+    python benchmarks/codec_step.py [--passes 30] [--threads 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fieldpack.codec.model import NEIGHBOURS, ModelShape
+
+HEIGHT, WIDTH = 512, 768
+RESULT = Path(__file__).parent / "results" / "codec_step.json"
+SHAPES = {
+    "design": ModelShape(synthesis_hidden=(16,), neighbours=12, context_hidden=(16, 16)),
+    "wide": ModelShape(synthesis_hidden=(40,), neighbours=16, context_hidden=(16, 16)),
+    "widest": ModelShape(synthesis_hidden=(48,), neighbours=24, context_hidden=(24, 24)),
+}
+
+
+def multiplications(shape: ModelShape) -> dict[str, float]:
+    """Multiply-adds of one pass by part; forward, input gradient, weight gradient count once each.
+
+    The halos of tiles and the hidden values computed twice are not counted: useful work only.
+    """
+
+    def dense(sizes: tuple[int, ...]) -> int:
+        return 3 * sum(i * o for i, o in zip(sizes, sizes[1:], strict=False))
+
+    pixels = HEIGHT * WIDTH
+    latents = sum(-(-HEIGHT // 2**k) * -(-WIDTH // 2**k) for k in range(shape.grids))
+    convolutions = 3 * 9 * shape.channels**2 * shape.convolutions
+    # Each stage: 4 taps a coarse-width row and 4 a pixel; gradients of the input and of the taps.
+    doubled = sum(
+        (shape.grids - 1 - s) * (-(-HEIGHT // 2**s) * -(-WIDTH // 2**s))
+        for s in range(shape.grids - 1)
+    )
+    return {
+        "context": latents * dense(shape.context.sizes),
+        "synthesis": pixels * (dense(shape.synthesis.sizes) + convolutions),
+        "upsampling": 3 * 6 * doubled,
+    }
+
+
+def image() -> np.ndarray:
+    return np.random.default_rng(0).random((HEIGHT, WIDTH, 3), np.float32)
+
+
+def time_engine(name: str, threads: int, passes: int) -> dict[str, Any]:
+    from fieldpack._engine import Trainer, instruction_set
+
+    shape = SHAPES[name]
+    trainer = Trainer(
+        image(),
+        None,
+        grids=shape.grids,
+        synthesis=shape.synthesis.sizes,
+        convolutions=shape.convolutions,
+        neighbours=NEIGHBOURS[: shape.neighbours],
+        context=shape.context.sizes,
+        context_set_of=shape.set_of_grid,
+        threads=threads,
+    )
+    parameters = shape.initial_parameters()
+    gradient = np.zeros_like(parameters)
+    best, parts = float("inf"), dict[str, float]()
+    for step in range(passes):
+        start = time.perf_counter()
+        result = trainer.step(
+            parameters, gradient, lambda_=0.001, step=step, learning_rate=[0.1] * shape.grids
+        )
+        best = min(best, time.perf_counter() - start)
+        for part, seconds in result["seconds"].items():
+            parts[part] = min(parts.get(part, float("inf")), seconds)
+    work = multiplications(shape)
+    return {
+        "model": name,
+        "isa": instruction_set(),
+        "threads": threads,
+        "milliseconds": best * 1e3,
+        "parts_milliseconds": {k: v * 1e3 for k, v in parts.items()},
+        "gflops": 2e-9 * sum(work.values()) / best,
+        "parts_gflops": {k: 2e-9 * work[k] / parts[k] for k in ("context", "synthesis")},
+    }
+
+
+def time_torch(name: str, threads: int, passes: int) -> dict[str, Any]:
+    import torch
+
+    sys.path.insert(0, str(Path(__file__).parent.parent))
+    from prior import reference
+
+    torch.set_num_threads(threads)
+    shape = SHAPES[name]
+    target = torch.tensor(image()).permute(2, 0, 1).contiguous()
+    flat = torch.tensor(shape.initial_parameters(), requires_grad=True)
+    latents = [
+        torch.zeros(-(-HEIGHT // 2**k), -(-WIDTH // 2**k), requires_grad=True)
+        for k in range(shape.grids)
+    ]
+    adam = torch.optim.Adam([*latents, flat], lr=0.01)
+    best = float("inf")
+    for _ in range(passes):
+        start = time.perf_counter()
+        adam.zero_grad()
+        noisy = [
+            reference.soft_round(
+                reference.soft_round(y, 0.3) + 0.25 * (2 * torch.rand_like(y) - 1), 0.3
+            )
+            for y in latents
+        ]
+        loss, _, _ = reference.loss(noisy, target, None, flat, shape, 0.001)
+        loss.backward()
+        adam.step()
+        best = min(best, time.perf_counter() - start)
+    return {"model": name, "isa": "torch " + torch.__version__, "threads": threads,
+            "milliseconds": best * 1e3}  # fmt: skip
+
+
+def in_child(arguments: list[str], isa: str = "") -> dict[str, Any]:
+    environment = {**os.environ, "FIELDPACK_ISA": isa}
+    done = subprocess.run(
+        [sys.executable, __file__, *arguments], env=environment, check=True, capture_output=True
+    )
+    row: dict[str, Any] = json.loads(done.stdout)
+    print(f"{row['model']:8} {row['isa']:14} {row['threads']} threads "
+          f"{row['milliseconds']:9.1f} ms {row.get('gflops', 0):7.1f} GFLOP/s", flush=True)  # fmt: skip
+    return row
+
+
+def processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passes", type=int, default=30)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--child", nargs=2, metavar=("KIND", "MODEL"), help=argparse.SUPPRESS)
+    a = parser.parse_args()
+    if a.child:
+        kind, name = a.child
+        run = time_torch if kind == "torch" else time_engine
+        print(json.dumps(run(name, a.threads, a.passes)))
+        return
+    rows = []
+    for isa in ("avx512", "avx2", "baseline"):
+        for name in SHAPES:
+            for threads in (1, a.threads):
+                rows.append(
+                    in_child(
+                        ["--child", "engine", name, "--threads", str(threads),
+                         "--passes", str(a.passes)],
+                        isa,
+                    )
+                )  # fmt: skip
+    for name in ("design", "wide"):
+        row = in_child(["--child", "torch", name, "--threads", str(a.threads), "--passes", "4"])
+        engine = [r for r in rows if r["model"] == name and r["threads"] == a.threads]
+        row["times_slower"] = row["milliseconds"] / min(r["milliseconds"] for r in engine)
+        rows.append(row)
+        print(f"{name}: {row['times_slower']:.0f} times faster than PyTorch")
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
+        cwd=Path(__file__).parent,
+    ).stdout.strip()  # fmt: skip
+    report = {"commit": commit, "processor": processor(), "cpus": os.cpu_count(),
+              "image": [HEIGHT, WIDTH, 3], "passes": a.passes, "rows": rows}  # fmt: skip
+    RESULT.parent.mkdir(exist_ok=True)
+    RESULT.write_text(json.dumps(report, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

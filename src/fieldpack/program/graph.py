@@ -18,7 +18,7 @@ from fieldpack.errors import FormatError
 MAX_AXES = 8
 MAX_OPERATIONS = 4096
 MAX_CHANNELS = 65_536
-MAX_WEIGHTS = 1 << 28
+MAX_WEIGHTS = 1 << 24
 
 
 class Opcode(enum.IntEnum):
@@ -121,6 +121,12 @@ class Program:
     def weight_count(self) -> int:
         """Numbers in all tensors together."""
         return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications of the matrix products at one point."""
+        linear = [op for op in self.operations if op.opcode is Opcode.LINEAR]
+        return sum(self.tensors[op.tensors[0]].size for op in linear)
 
     def with_tensors(self, tensors: Sequence[NDArray[np.float32]]) -> Program:
         """Return the same operations with other weights of the same shapes."""

@@ -4,14 +4,11 @@
 #include <cmath>
 #include <cstring>
 #include <memory>
-#include <stdexcept>
 
 #include "parallel/threads.hpp"
 
 namespace fieldpack {
 namespace {
-
-constexpr std::size_t max_scratch_bytes = std::size_t{1} << 30;
 
 // A part of a program: the operations to run on a tile and the buffer that holds each result. A
 // buffer is used again as soon as its value has been read for the last time.
@@ -72,8 +69,6 @@ struct Tile {
 };
 
 std::vector<Tile> make_tiles(const Plan& plan, int axes, int threads) {
-    if (plan.floats() > max_scratch_bytes / sizeof(float) / threads)
-        throw std::length_error("the network needs more than 1 GB of working memory");
     std::vector<Tile> tiles;
     tiles.reserve(threads);
     for (int i = 0; i < threads; ++i) tiles.emplace_back(plan, axes);

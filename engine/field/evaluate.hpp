@@ -9,8 +9,7 @@
 
 namespace fieldpack {
 
-// `points`: count x axes coordinates; `out`: count x channels. Throws std::bad_alloc or
-// std::length_error where the scratch memory would exceed `max_scratch_bytes`.
+// `points`: count x axes coordinates; `out`: count x channels.
 void evaluate_points(const Program& program, const Kernels& kernels, const double* points,
                      std::size_t count, int threads, float* out);
 

@@ -87,6 +87,8 @@ void Program::check(int index) {
             break;
     }
     require(channels >= 1 && channels <= 65536, index, "number of channels out of range");
+    total_channels_ += channels;
+    require(total_channels_ <= 131072, index, "too many channels in all");
     channels_.push_back(static_cast<int>(channels));
     dependence_.push_back(dependence);
 }

@@ -54,6 +54,7 @@ private:
     std::vector<Tensor> tensors_;
     std::vector<int> channels_;
     std::vector<unsigned> dependence_;
+    std::int64_t total_channels_ = 0;    // bounds the working memory
 };
 
 }  // namespace fieldpack

@@ -18,7 +18,7 @@ from fieldpack.files import write_atomically
 from fieldpack.program import Evaluator, Opcode, QuantizedTensor, read_program, write_program
 from fieldpack.program.graph import Program
 from fieldpack.rendering import Progress, Region, Size, View, draw
-from fieldpack.signals import Picture
+from fieldpack.signals import Colour, Picture
 from fieldpack.signals.description import (
     Description,
     PictureDescription,
@@ -61,6 +61,8 @@ class Field:
         sections = _first_signal(unpack(data))
         self.description: Description = read_description(sections[SIGNAL])
         self._sections = sections
+        self._palette = _read_palette(sections.get(PALETTE), self.description)
+        self._icc_profile = _read_profile(sections.get(PROFILE))
         self._program, self._costs = read_program(sections[NETWORK])
         if self._program.axes != len(self.description.positions):
             raise FormatError("the network and the signal differ in their number of coordinates")
@@ -211,30 +213,6 @@ class Field:
         }
         return info
 
-    @property
-    def _palette(self) -> NDArray[np.uint8] | None:
-        payload = self._sections.get(PALETTE)
-        if payload is None:
-            return None
-        channels = self.description.channels
-        if channels not in (3, 4) or not payload or len(payload) % channels:
-            raise FormatError("the file's palette is not valid")
-        return np.frombuffer(payload, np.uint8).reshape(-1, channels)
-
-    @property
-    def _icc_profile(self) -> bytes | None:
-        payload = self._sections.get(PROFILE)
-        if payload is None:
-            return None
-        inflater = zlib.decompressobj()
-        try:
-            profile = inflater.decompress(payload, _MAX_PROFILE_BYTES)
-        except zlib.error:
-            raise FormatError("the file's colour profile is damaged") from None
-        if not inflater.eof:
-            raise FormatError("the file's colour profile is damaged or too large")
-        return profile
-
 
 def network_file(
     description: Description,
@@ -284,3 +262,32 @@ def _first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
     if NETWORK not in found:
         raise FormatError("the file's signal has no field")
     return found
+
+
+def _read_palette(payload: bytes | None, description: Description) -> NDArray[np.uint8] | None:
+    if payload is None:
+        return None
+    channels = description.channels
+    fits = (
+        isinstance(description, PictureDescription)
+        and description.colour in (Colour.RGB, Colour.RGBA)
+        and description.bit_depth == 8
+        and len(payload) % channels == 0
+        and 1 <= len(payload) // channels <= 256
+    )
+    if not fits:
+        raise FormatError("the file's palette is not valid")
+    return np.frombuffer(payload, np.uint8).reshape(-1, channels)
+
+
+def _read_profile(payload: bytes | None) -> bytes | None:
+    if payload is None:
+        return None
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(payload, _MAX_PROFILE_BYTES)
+    except zlib.error:
+        raise FormatError("the file's colour profile is damaged") from None
+    if not inflater.eof:
+        raise FormatError("the file's colour profile is damaged or too large")
+    return profile

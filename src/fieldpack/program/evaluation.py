@@ -14,6 +14,7 @@ from fieldpack.program.graph import Program
 
 _BLOCK_MULTIPLICATIONS = 1 << 34
 _BLOCK_WIDTH = 1024
+_BLOCK_FLOATS = 1 << 24
 _MAX_BLOCK_POINTS = 1 << 18
 
 
@@ -64,7 +65,8 @@ class Evaluator:
         """
         shape = (*(len(c) for c in coordinates[::-1]), self.program.output_channels)
         values = np.empty(shape, np.float32)
-        width = min(_BLOCK_WIDTH, self._block_points)
+        # What depends on x alone is held for a whole block at once.
+        width = min(_BLOCK_WIDTH, self._block_points, _BLOCK_FLOATS // sum(self.program.channels))
         lengths = [width] + [1] * (len(coordinates) - 1)
         room = max(1, self._block_points // width)
         for axis in range(1, len(coordinates)):

@@ -17,7 +17,8 @@ from fieldpack.errors import FormatError
 
 MAX_AXES = 8
 MAX_OPERATIONS = 4096
-MAX_CHANNELS = 65_536
+MAX_CHANNELS = 1 << 16
+MAX_TOTAL_CHANNELS = 1 << 17
 MAX_WEIGHTS = 1 << 24
 
 
@@ -110,6 +111,10 @@ class Program:
         channels: list[int] = []
         for operation in self.operations:
             channels.append(self._result_channels(operation, channels))
+        if sum(channels) > MAX_TOTAL_CHANNELS:
+            raise FormatError(
+                f"a program's values have at most {MAX_TOTAL_CHANNELS} channels together"
+            )
         object.__setattr__(self, "channels", tuple(channels))
 
     @property

@@ -130,9 +130,13 @@ def _read_operation(
     integers = tuple(reader.varint() for _ in range(arity.integers))
     floats = tuple(reader.float32() for _ in range(arity.floats))
     result = channels[inputs[0]] if inputs else integers[-1]
+    if not 1 <= result <= MAX_CHANNELS:
+        raise FormatError(f"{_NAME}: operation {index} has {result} channels")
     if not arity.tensors:
         return Operation(opcode, inputs, (), integers, floats), None, result
     length = reader.varint(limit=MAX_CHANNELS)
+    if not length:
+        raise FormatError(f"{_NAME}: operation {index} has empty weights")
     shape: tuple[int, ...] = (length,)
     if opcode is Opcode.LINEAR:
         shape = (length, result)

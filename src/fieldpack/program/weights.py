@@ -39,7 +39,8 @@ class QuantizedTensor:
 
     def values(self) -> NDArray[np.float32]:
         """Return the weights a decoder sees."""
-        return self.symbols.astype(np.float32) * np.float32(self.step)
+        with np.errstate(over="ignore"):  # a file may say so; its picture is clipped later
+            return self.symbols.astype(np.float32) * np.float32(self.step)
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,12 @@ class WeightDistribution:
     @classmethod
     def fit(cls, symbols: NDArray[np.int32]) -> tuple[WeightDistribution, float]:
         """Return the distribution that codes `symbols` in fewest bits, and these bits."""
-        centre = round(float(np.median(symbols)))
+        low, high = int(symbols.min()), int(symbols.max())
+        # The median, or as near to it as both ends can be reached from.
+        median = round(float(np.median(symbols)))
+        centre = min(max(median, high - MAX_REACH), low + MAX_REACH)
         offsets = np.abs(symbols.ravel().astype(np.int64) - centre)
-        reach = int(offsets.max(initial=0))
+        reach = int(offsets.max())
         if reach == 0:
             return cls(centre, 0), 0.0
         counts = np.bincount(offsets, minlength=reach + 1)

@@ -197,8 +197,9 @@ def value_ranges(values: NDArray[np.generic]) -> tuple[Range, ...]:
 def to_units(values: NDArray[np.float32], units: tuple[Range, ...]) -> NDArray[np.float32]:
     """Scale network values (..., C) to the signal's units: low + value · (high - low)."""
     low = np.array([u[0] for u in units], np.float32)
-    span = np.array([u[1] for u in units], np.float32) - low
-    scaled: NDArray[np.float32] = low + values * span
+    with np.errstate(over="ignore", invalid="ignore"):  # a file may hold any range
+        span = np.array([u[1] for u in units], np.float32) - low
+        scaled: NDArray[np.float32] = low + values * span
     return scaled
 
 

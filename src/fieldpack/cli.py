@@ -91,18 +91,25 @@ def fit(
     check_writable(target)
     if snapshots is not None:
         _make_folder(snapshots)
+    drawing = snapshots is not None
     log_steps = recipe is RecipeName.NOTEBOOK and (not as_json or _stderr.is_terminal)
 
     with FitDisplay(_stderr, (picture.width, picture.height), preview) as display:
 
         def on_step(state: FitState) -> None:
+            nonlocal drawing
             display.update(state)
             if log_steps and state.step % 10 == 0:
                 display.print(
                     f"step {state.step:5d}  loss {state.loss:.6f}  mean {state.mean_loss:.6f}"
                 )
-            if snapshots is not None and state.step % snapshot_every == 0:
-                _write_snapshot(snapshots / f"step_{state.step:06d}.png", picture, state)
+            if drawing and snapshots is not None and state.step % snapshot_every == 0:
+                try:
+                    _write_snapshot(snapshots / f"step_{state.step:06d}.png", picture, state)
+                except FieldpackError as error:
+                    # A full disk must not cost the training.
+                    drawing = False
+                    warnings.warn(f"{error}; no more snapshots", stacklevel=1)
 
         field = fieldpack.fit(
             picture,

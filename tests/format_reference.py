@@ -1,8 +1,8 @@
 """A second, slow implementation of the .fpk format, written from docs/format.md alone.
 
-The decoder is plain NumPy and the standard library: one elementwise operation at a time, in the
-order of the page, so that its pixels are the format's pixels. The encoding helpers at the end are
-what a test needs to build a file by hand. Nothing here imports fieldpack.
+This file reads and checks: numbers, the container, the signal, the program. What a program's
+weights are is in format_weights.py, what it computes in format_evaluation.py. Nothing in the three
+imports fieldpack.
 """
 
 from __future__ import annotations
@@ -10,14 +10,34 @@ from __future__ import annotations
 import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from format_evaluation import (
+    ADD,
+    BINARY,
+    GELU,
+    LINEAR,
+    MULTIPLY,
+    ONE_HOT,
+    SCALE,
+    SHIFT,
+    SIGMOID,
+    SINUSOID,
+    TANH,
+    Float32Array,
+    Float64Array,
+    Operation,
+    Program,
+    evaluate,
+)
+from format_weights import Weights, read_symbols
 from numpy.typing import NDArray
 
 SIGNATURE = b"\xf1PK"
 VERSION = 1
+KNOWN_SECTIONS = frozenset("SNpc")
 
 CHANNELS_OF_COLOUR = {0: 1, 1: 2, 2: 3, 3: 4, 4: 4}
 GREY, GREY_ALPHA, RGB, RGBA, CMYK = range(5)
@@ -25,19 +45,18 @@ ONE_BIT, EIGHT_BITS, SIXTEEN_BITS, FLOAT32 = range(4)
 LARGEST_SAMPLE = {ONE_BIT: 1, EIGHT_BITS: 255, SIXTEEN_BITS: 65535}
 SAMPLE_DTYPE = {ONE_BIT: np.bool_, EIGHT_BITS: np.uint8, SIXTEEN_BITS: np.uint16}
 
-SINUSOID, ONE_HOT, BINARY, LINEAR, ADD, MULTIPLY, SHIFT, SCALE, TANH, GELU, SIGMOID = range(1, 12)
-
-KNOWN_SECTIONS = frozenset("SNpc")
+MOST_AXES = 8
 MOST_CHANNELS = 65536
+MOST_CHANNELS_OF_ALL_VALUES = 2**17
+MOST_COLOURS = 256
 MOST_OPERATIONS = 4096
 MOST_PIXELS = 2**29
 MOST_PLACES = 2**31 - 1
 MOST_PROFILE_BYTES = 2**24
 MOST_WEIGHTS = 2**24
 FARTHEST_CENTRE = 2**30
-
-Float32Array = NDArray[np.float32]
-Float64Array = NDArray[np.float64]
+FARTHEST_REACH = 32767
+SHAPES = 7
 
 
 class FormatViolationError(ValueError):
@@ -72,15 +91,7 @@ class PictureDescription:
     low: Float32Array
     high: Float32Array
 
-    @property
-    def channels(self) -> int:
-        """The number of channels of the picture."""
-        return CHANNELS_OF_COLOUR[self.colour]
-
-    @property
-    def axes(self) -> int:
-        """The number of coordinates of the field."""
-        return 2
+    axes = 2
 
 
 @dataclass
@@ -94,63 +105,22 @@ class SamplesDescription:
     high: Float32Array
 
     @property
-    def channels(self) -> int:
-        """The number of channels of the field."""
-        return len(self.low)
-
-    @property
     def axes(self) -> int:
         """The number of coordinates of the field."""
         return len(self.counts)
 
 
-@dataclass
-class Weights:
-    """The symbols (rows, columns) of one tensor and how they are coded and scaled."""
-
-    symbols: NDArray[np.int64]
-    step: float
-    centre: int = 0
-    reach: int = 0
-    shape: int = 0
-    scale: int = 0
-
-    def values(self) -> Float32Array:
-        """The weights, float32(symbol) times the step."""
-        with np.errstate(over="ignore"):
-            return self.symbols.astype(np.float32) * np.float32(self.step)
+Description = PictureDescription | SamplesDescription
 
 
 @dataclass
-class Operation:
-    """One operation; `inputs` says how many operations back each input is."""
+class Signal:
+    """The first signal of a file; `palette` is (entries, channels)."""
 
-    opcode: int
-    inputs: Sequence[int] = ()
-    integers: Sequence[int] = ()
-    constants: Sequence[float] = ()
-    weights: Weights | None = None
-
-
-@dataclass
-class Program:
-    """The content of section N."""
-
-    axes: int
-    operations: list[Operation]
-
-
-@dataclass
-class Picture:
-    """A decoded file: its sections, and the samples (height, width, channels) of the picture."""
-
-    sections: list[Section]
-    description: PictureDescription
+    description: Description
     program: Program
-    weights: list[Float32Array]
     palette: NDArray[np.uint8] | None
     profile: bytes | None
-    samples: NDArray[np.generic] = field(default_factory=lambda: np.zeros((0, 0, 0)))
 
 
 # Section 1: numbers --------------------------------------------------------------------------
@@ -259,10 +229,15 @@ def first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
     return payloads
 
 
-def read_palette(payload: bytes, channels: int) -> NDArray[np.uint8]:
-    """The colours (entries, channels) of section p of a picture with so many channels."""
-    require(channels in (3, 4), "a palette needs colours")
-    require(len(payload) > 0 and len(payload) % channels == 0, "the palette's size does not fit")
+def read_palette(payload: bytes, description: Description) -> NDArray[np.uint8]:
+    """The colours (entries, channels) of section p."""
+    require(isinstance(description, PictureDescription), "only a picture has a palette")
+    assert isinstance(description, PictureDescription)
+    require(description.colour in (RGB, RGBA), "a palette needs an RGB or RGBA picture")
+    require(description.sample == EIGHT_BITS, "a palette needs a picture of 8 bits")
+    channels = CHANNELS_OF_COLOUR[description.colour]
+    require(len(payload) % channels == 0, "the palette ends within a colour")
+    require(1 <= len(payload) // channels <= MOST_COLOURS, "the palette's size is out of range")
     return np.frombuffer(payload, np.uint8).reshape(-1, channels)
 
 
@@ -280,7 +255,7 @@ def read_profile(payload: bytes) -> bytes:
 # Section 3: signal ---------------------------------------------------------------------------
 
 
-def read_description(payload: bytes) -> PictureDescription | SamplesDescription:
+def read_description(payload: bytes) -> Description:
     """The content of section S."""
     reader = Reader(payload)
     kind = reader.byte()
@@ -315,7 +290,7 @@ def _read_ranges(reader: Reader, channels: int) -> tuple[Float32Array, Float32Ar
 
 def _read_samples(reader: Reader) -> SamplesDescription:
     axes = reader.byte()
-    require(1 <= axes <= 8, "the number of axes is out of range")
+    require(1 <= axes <= MOST_AXES, "the number of axes is out of range")
     counts, lowest, highest = [], [], []
     for _ in range(axes):
         counts.append(reader.varint())
@@ -334,14 +309,18 @@ def pixel_centres(count: int) -> Float64Array:
     return (np.arange(count) + 0.5) * 1.0 * (2.0 / count) - 1.0
 
 
+def in_units(values: Float32Array, description: Description) -> Float32Array:
+    """Values (..., channels) of the field in the units of the signal."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return description.low + values * (description.high - description.low)
+
+
 def to_samples(values: Float32Array, description: PictureDescription) -> NDArray[np.generic]:
     """Values (..., channels) of the field as samples of the picture."""
-    low, high = description.low, description.high
-    with np.errstate(over="ignore", invalid="ignore"):
-        samples = low + values * (high - low)
-        if description.sample == FLOAT32:  # a NaN becomes 0, an infinity the largest number
-            return np.nan_to_num(samples)
-        samples = np.floor(samples + np.float32(0.5))
+    samples = in_units(values, description)
+    if description.sample == FLOAT32:  # a NaN becomes 0, an infinity the largest number
+        return np.nan_to_num(samples)
+    samples = np.floor(samples + np.float32(0.5))
     samples[np.isnan(samples)] = 0
     clipped = np.clip(samples, 0, LARGEST_SAMPLE[description.sample])
     return clipped.astype(SAMPLE_DTYPE[description.sample])
@@ -372,13 +351,17 @@ def read_program(payload: bytes, axes: int, channels: int) -> Program:
     count = reader.varint()
     require(1 <= count <= MOST_OPERATIONS, "the number of operations is out of range")
     operations: list[Operation] = []
+    tensors: list[Weights] = []
     widths: list[int] = []
     for _ in range(count):
-        operations.append(_read_operation(reader, axes, widths))
+        operation = _read_operation(reader, axes, widths)
+        operations.append(operation)
+        if operation.weights is not None:
+            tensors.append(operation.weights)
+        require(sum(widths) <= MOST_CHANNELS_OF_ALL_VALUES, "the values have too many channels")
+        require(sum(tensor.symbols.size for tensor in tensors) <= MOST_WEIGHTS, "too many weights")
     require(widths[-1] == channels, "the network has another number of channels than the signal")
-    tensors = [operation.weights for operation in operations if operation.weights is not None]
-    require(sum(tensor.symbols.size for tensor in tensors) <= MOST_WEIGHTS, "too many weights")
-    _read_symbols(tensors, reader.take(reader.remaining))
+    read_symbols(tensors, reader.take(reader.remaining))
     return Program(axes, operations)
 
 
@@ -420,380 +403,34 @@ def _read_weights_header(reader: Reader, columns: int) -> Weights:
     require(rows * columns <= MOST_WEIGHTS, "too many weights")
     step, centre, reach = reader.float32(), reader.signed(), reader.varint()
     require(abs(centre) <= FARTHEST_CENTRE, "the centre is out of range")
-    require(reach <= 32767, "the reach is out of range")
+    require(reach <= FARTHEST_REACH, "the reach is out of range")
     shape = scale = 0
     if reach > 0:
         shape, scale = reader.byte(), reader.byte()
-        require(shape <= 6, "another shape of distribution")
+        require(shape < SHAPES, "another shape of distribution")
     symbols = np.full((rows, columns), centre, np.int64)
     return Weights(symbols, step, centre, reach, shape, scale)
-
-
-def evaluate(program: Program, coordinates: Float64Array) -> Float32Array:
-    """The field's values (points, channels) at coordinates (points, axes)."""
-    values: list[Float32Array] = []  # each (channels, points)
-    with np.errstate(over="ignore", invalid="ignore", under="ignore", divide="ignore"):
-        for operation in program.operations:
-            inputs = [values[-back] for back in operation.inputs]
-            if operation.opcode in ENCODINGS:
-                axis, *integers = operation.integers
-                encode = ENCODINGS[operation.opcode]
-                value = encode(coordinates[:, axis], *integers, *operation.constants)
-            elif operation.weights is not None:
-                value = WEIGHTED[operation.opcode](inputs[0], operation.weights.values())
-            else:
-                value = ELEMENTWISE[operation.opcode](*inputs)
-            assert value.dtype == np.float32
-            values.append(value)
-    return values[-1].T
-
-
-def _position(coordinates: Float64Array, places: int) -> Float64Array:
-    return coordinates * (places / 2) + (places - 1) / 2
-
-
-def _nearest_position(coordinates: Float64Array, places: int) -> list[int]:
-    nearest = np.floor(_position(coordinates, places) + 0.5)
-    return [0 if not value >= 0 else int(min(value, places - 1)) for value in nearest.tolist()]
-
-
-def _sinusoid(
-    coordinates: Float64Array, places: int, length: int, first: float, ratio: float
-) -> Float32Array:
-    position = _position(coordinates, places)
-    frequency, rows = np.float64(first), []
-    for _ in range(length):
-        turns = (position * frequency) * 0.15915494309189534
-        rows.append(sine_of_turns(turns).astype(np.float32))
-        frequency = frequency * np.float64(ratio)
-    return np.stack(rows)
-
-
-def _one_hot(coordinates: Float64Array, places: int) -> Float32Array:
-    nearest = _nearest_position(coordinates, places)
-    return np.array([[k == at for at in nearest] for k in range(places)], np.float32)
-
-
-def _binary(coordinates: Float64Array, places: int, length: int) -> Float32Array:
-    nearest = _nearest_position(coordinates, places)
-    return np.array([[(at >> k) & 1 for at in nearest] for k in range(length)], np.float32)
-
-
-def _linear(x: Float32Array, weights: Float32Array) -> Float32Array:
-    total = np.zeros((len(weights), x.shape[1]), np.float32)
-    for column, row in zip(weights.T, x, strict=True):
-        product = column[:, None] * row[None, :]
-        total = total + product
-    return total
-
-
-# Section 5: weights --------------------------------------------------------------------------
-
-SCALE_STEPS = (
-    1.0,
-    1.0905077326652577,
-    1.189207115002721,
-    1.2968395546510096,
-    1.4142135623730951,
-    1.5422108254079408,
-    1.681792830507429,
-    1.8340080864093424,
-)
-
-
-def frequencies(weights: Weights) -> list[int]:
-    """The frequencies of the symbols from centre - reach to centre + reach."""
-    scale = SCALE_STEPS[weights.scale % 8] * 2.0 ** (weights.scale // 8 - 8)
-    half = [
-        1 + math.floor(65536 * _decay(_power(k / scale, weights.shape)))
-        for k in range(weights.reach + 1)
-    ]
-    return half[:0:-1] + half
-
-
-def _power(t: float, shape: int) -> float:
-    q = t * t
-    return (
-        math.sqrt(t),
-        t,
-        t * math.sqrt(t),
-        t * t,
-        (t * t) * t,
-        q * q,
-        (q * q) * (q * q),
-    )[shape]
-
-
-def _decay(x: float) -> float:
-    if not x < 40:
-        return 0.0
-    r = x / -1024
-    y = 1 + r / 6
-    for m in (5, 4, 3, 2):
-        y = 1 + (r / m) * y
-    y = 1 + r * y
-    for _ in range(10):
-        y = y * y
-    return y
-
-
-class RangeDecoder:
-    """Decodes the symbols of a stream."""
-
-    def __init__(self, stream: bytes) -> None:
-        self.stream = stream
-        self.position = 0
-        self.range = 2**64 - 1
-        self.code = 0
-        for _ in range(8):
-            self.code = 256 * self.code + self._next_byte()
-
-    def _next_byte(self) -> int:
-        self.position += 1
-        return self.stream[self.position - 1] if self.position <= len(self.stream) else 0
-
-    def decode(self, cumulative: NDArray[np.int64]) -> int:
-        """The next symbol; `cumulative` begins with 0 and ends with the sum."""
-        total = int(cumulative[-1])
-        unit = self.range // total
-        target = min(self.code // unit, total - 1)
-        symbol = int(np.searchsorted(cumulative, target, side="right")) - 1
-        start, end = int(cumulative[symbol]), int(cumulative[symbol + 1])
-        self.code -= unit * start
-        self.range = unit * (end - start)
-        while self.range < 2**56:
-            self.code = (256 * self.code + self._next_byte()) % 2**64
-            self.range = 256 * self.range
-        return symbol
-
-
-def _cumulative(weights: Weights) -> NDArray[np.int64]:
-    return np.concatenate([[0], np.cumsum(frequencies(weights))])
-
-
-def _read_symbols(tensors: Iterable[Weights], stream: bytes) -> None:
-    """Decode the symbols of the tensors in place."""
-    decoder = RangeDecoder(stream)
-    for tensor in tensors:
-        if tensor.reach > 0:
-            cumulative = _cumulative(tensor)
-            first = tensor.centre - tensor.reach
-            symbols = [first + decoder.decode(cumulative) for _ in range(tensor.symbols.size)]
-            tensor.symbols = np.array(symbols, np.int64).reshape(tensor.symbols.shape)
-
-
-# Section 6: elementary functions -------------------------------------------------------------
-
-
-def _horner(y: Float32Array, x: Float32Array, coefficients: Iterable[float]) -> Float32Array:
-    for coefficient in coefficients:
-        y = y * x + np.float32(coefficient)
-    return y
-
-
-def exponential(x: Float32Array) -> Float32Array:
-    """The format's exp(x)."""
-    x = np.where(x > np.float32(-87), x, np.float32(-87))
-    x = np.where(x < np.float32(88), x, np.float32(88))
-    n = np.rint(x * np.float32(1.44269504))
-    r = (x - n * np.float32(0.693359375)) - n * np.float32(-2.12194440e-4)
-    y = np.full_like(x, 1 / 720)
-    y = _horner(y, r, (1 / 120, 1 / 24, 1 / 6, 1 / 2, 1, 1))
-    return y * np.ldexp(np.float32(1), n.astype(np.int32))
-
-
-def tanh(x: Float32Array) -> Float32Array:
-    """The format's tanh(x)."""
-    one, two = np.float32(1), np.float32(2)
-    return one - two / (exponential(x + x) + one)
-
-
-def sigmoid(x: Float32Array) -> Float32Array:
-    """The format's sigmoid(x)."""
-    one = np.float32(1)
-    return one / (exponential(-x) + one)
-
-
-def gelu(x: Float32Array) -> Float32Array:
-    """The format's GELU(x)."""
-    one = np.float32(1)
-    z = np.abs(x)
-    t = one / (one + np.float32(0.23164190) * z)
-    y = np.full_like(x, 0.53070271)
-    y = _horner(y, t, (-0.72657601, 0.71070687, -0.14224837, 0.12741480))
-    tail = (y * t) * exponential(np.float32(-0.5) * (z * z))
-    return np.where(x < 0, x * tail, x * (one - tail))
-
-
-# Adding and subtracting 1.5 * 2^52 rounds to the nearest integer, ties to even, up to 2^51, and is
-# what the format does beyond, too.
-ROUNDING = 6755399441055744.0
-
-
-def sine_of_turns(t: Float64Array) -> Float64Array:
-    """The format's S(t), about sin(2 pi t)."""
-    u = t - ((t + ROUNDING) - ROUNDING)
-    u = np.where(u > 0.25, 0.5 - u, u)
-    u = np.where(u < -0.25, -0.5 - u, u)
-    q = u * u
-    y = np.full_like(u, 3.8199525848482803)
-    for coefficient in (
-        -15.094642576822984,
-        42.058693944897634,
-        -76.70585975306136,
-        81.60524927607504,
-        -41.341702240399755,
-        6.283185307179586,
-    ):
-        y = y * q + coefficient
-    return y * u
-
-
-ENCODINGS: dict[int, Callable[..., Float32Array]] = {
-    SINUSOID: _sinusoid,
-    ONE_HOT: _one_hot,
-    BINARY: _binary,
-}
-WEIGHTED: dict[int, Callable[[Float32Array, Float32Array], Float32Array]] = {
-    LINEAR: _linear,
-    SHIFT: np.add,
-    SCALE: np.multiply,
-}
-ELEMENTWISE: dict[int, Callable[..., Float32Array]] = {
-    ADD: np.add,
-    MULTIPLY: np.multiply,
-    TANH: tanh,
-    GELU: gelu,
-    SIGMOID: sigmoid,
-}
 
 
 # Decoding a file -----------------------------------------------------------------------------
 
 
-def draw(program: Program, description: PictureDescription) -> NDArray[np.generic]:
-    """The samples (height, width, channels) of a picture."""
-    x, y = np.meshgrid(pixel_centres(description.width), pixel_centres(description.height))
-    values = evaluate(program, np.stack([x.ravel(), y.ravel()], axis=1))
-    samples = to_samples(values, description)
-    return samples.reshape(description.height, description.width, description.channels)
-
-
-def read_picture(data: bytes) -> Picture:
-    """Read the first signal of a file, a picture, without drawing it."""
-    sections = read_sections(data)
-    payloads = first_signal(sections)
+def read_signal(data: bytes) -> Signal:
+    """The first signal of a file."""
+    payloads = first_signal(read_sections(data))
     description = read_description(payloads["S"])
-    program = read_program(payloads["N"], description.axes, description.channels)
-    require(isinstance(description, PictureDescription), "the first signal is not a picture")
-    assert isinstance(description, PictureDescription)
-    tensors = [operation.weights for operation in program.operations]
-    return Picture(
-        sections,
+    return Signal(
         description,
-        program,
-        weights=[tensor.values() for tensor in tensors if tensor is not None],
-        palette=read_palette(payloads["p"], description.channels) if "p" in payloads else None,
+        read_program(payloads["N"], description.axes, len(description.low)),
+        palette=read_palette(payloads["p"], description) if "p" in payloads else None,
         profile=read_profile(payloads["c"]) if "c" in payloads else None,
     )
 
 
-def read_file(data: bytes) -> Picture:
-    """Decode the first signal of a file, a picture, and draw it."""
-    picture = read_picture(data)
-    picture.samples = draw(picture.program, picture.description)
-    return picture
-
-
-# Encoding by hand ----------------------------------------------------------------------------
-
-
-def varint(value: int) -> bytes:
-    """An unsigned number, 7 bits a byte, lowest first."""
-    encoded = bytearray()
-    while value >= 0x80:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    encoded.append(value)
-    return bytes(encoded)
-
-
-def signed(value: int) -> bytes:
-    """A signed number: 0, -1, 1, -2 are 0, 1, 2, 3."""
-    return varint(2 * value if value >= 0 else -2 * value - 1)
-
-
-def section(name: str, payload: bytes) -> bytes:
-    """A section; a name of several letters makes it an extension."""
-    if len(name) > 1:
-        letter = "X" if name[0].isupper() else "x"
-        return section(letter, bytes([len(name)]) + name.encode("ascii") + payload)
-    return name.encode("ascii") + varint(len(payload)) + payload
-
-
-def checksummed(content: bytes) -> bytes:
-    """The content followed by its checksum."""
-    return content + struct.pack("<I", zlib.crc32(content))
-
-
-def container(*sections: bytes) -> bytes:
-    """A file of the sections."""
-    return checksummed(SIGNATURE + bytes([VERSION]) + b"".join(sections))
-
-
-def picture_payload(
-    colour: int, sample: int, width: int, height: int, ranges: Sequence[tuple[float, float]] = ()
-) -> bytes:
-    """Section S of a picture; `ranges` are low and high of each channel, of float32 pictures."""
-    head = bytes([0, colour | sample << 4]) + varint(width) + varint(height)
-    return head + b"".join(struct.pack("<2f", *pair) for pair in ranges)
-
-
-def network_payload(program: Program) -> bytes:
-    """Section N."""
-    encoded = bytes([program.axes]) + varint(len(program.operations))
-    encoder = RangeEncoder()
-    for operation in program.operations:
-        encoded += bytes([operation.opcode])
-        encoded += b"".join(map(varint, [*operation.inputs, *operation.integers]))
-        encoded += b"".join(struct.pack("<f", constant) for constant in operation.constants)
-        weights = operation.weights
-        if weights is None:
-            continue
-        encoded += varint(len(weights.symbols)) + struct.pack("<f", weights.step)
-        encoded += signed(weights.centre) + varint(weights.reach)
-        if weights.reach > 0:
-            encoded += bytes([weights.shape, weights.scale])
-            cumulative = _cumulative(weights)
-            for symbol in weights.symbols.ravel().tolist():
-                encoder.encode(cumulative, symbol - weights.centre + weights.reach)
-    return encoded + encoder.finish()
-
-
-class RangeEncoder:
-    """Writes the stream as one long integer, the inverse of `RangeDecoder`."""
-
-    def __init__(self) -> None:
-        self.low = 0
-        self.range = 2**64 - 1
-        self.size = 8
-
-    def encode(self, cumulative: NDArray[np.int64], symbol: int) -> None:
-        """Append a symbol; `cumulative` begins with 0 and ends with the sum."""
-        start, end = int(cumulative[symbol]), int(cumulative[symbol + 1])
-        unit = self.range // int(cumulative[-1])
-        self.low += unit * start
-        self.range = unit * (end - start)
-        while self.range < 2**56:
-            self.low *= 256
-            self.range *= 256
-            self.size += 1
-
-    def finish(self) -> bytes:
-        """The shortest stream whose number lies within the final interval."""
-        for zeros in range(self.size, -1, -1):
-            multiple = 256**zeros
-            number = -(-self.low // multiple) * multiple
-            if number < self.low + self.range:
-                return number.to_bytes(self.size, "big")[: self.size - zeros]
-        raise AssertionError("the interval is empty")
+def draw(signal: Signal) -> NDArray[np.generic]:
+    """The samples (height, width, channels) of a picture."""
+    description = signal.description
+    assert isinstance(description, PictureDescription)
+    x, y = np.meshgrid(pixel_centres(description.width), pixel_centres(description.height))
+    values = evaluate(signal.program, np.stack([x.ravel(), y.ravel()], axis=1))
+    return to_samples(values.reshape(description.height, description.width, -1), description)

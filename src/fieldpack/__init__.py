@@ -13,7 +13,8 @@ from importlib.metadata import version as _version
 from fieldpack.api import decode, open
 from fieldpack.errors import FieldpackError, FormatError, RequestError, SignalError
 from fieldpack.field import Field
-from fieldpack.fitting import FitReport, FitState, fit
+from fieldpack.fitting import FitState, fit
+from fieldpack.report import FitReport
 from fieldpack.signals import Colour, Picture
 
 __all__ = [

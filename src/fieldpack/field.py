@@ -6,7 +6,7 @@ import os
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from fieldpack.files import write_atomically
 from fieldpack.program import Evaluator, Opcode, QuantizedTensor, read_program, write_program
 from fieldpack.program.graph import Program
 from fieldpack.rendering import Progress, Region, Size, View, draw
+from fieldpack.report import FitReport
 from fieldpack.signals import Colour, Picture
 from fieldpack.signals.description import (
     Description,
@@ -25,9 +26,6 @@ from fieldpack.signals.description import (
     read_description,
     to_units,
 )
-
-if TYPE_CHECKING:
-    from fieldpack.fitting import FitReport
 
 SIGNAL = "S"
 NETWORK = "N"

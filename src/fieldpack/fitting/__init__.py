@@ -1,5 +1,5 @@
 """Fitting coordinate networks to signals."""
 
-from fieldpack.fitting.fit import FitReport, FitState, fit
+from fieldpack.fitting.fit import FitState, fit
 
-__all__ = ["FitReport", "FitState", "fit"]
+__all__ = ["FitState", "fit"]

@@ -24,6 +24,7 @@ from fieldpack.program import (
     quantize_to_loss,
 )
 from fieldpack.rendering import Size, View, draw
+from fieldpack.report import FitReport
 from fieldpack.signals.description import Description, PictureDescription
 
 if TYPE_CHECKING:
@@ -59,29 +60,6 @@ class FitState:
     def psnr(self) -> float:
         """PSNR in dB that `mean_loss` stands for."""
         return -10 * math.log10(max(self.mean_loss, 1e-20))
-
-
-@dataclass(frozen=True)
-class FitReport:
-    """How a fit went.
-
-    Attributes:
-        network: Name of the network.
-        recipe: Name of the recipe.
-        steps: Steps done.
-        seconds: Seconds of training, callbacks included.
-        loss: Mean of the last 100 losses.
-        stopped: "steps", "seconds", "callback" or "interrupt".
-        weights: Trainable weights of the network.
-    """
-
-    network: str
-    recipe: str
-    steps: int
-    seconds: float
-    loss: float
-    stopped: str
-    weights: int
 
 
 Callback = Callable[[FitState], bool | None]

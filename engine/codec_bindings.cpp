@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "codec/decoder.hpp"
+#include "parallel/threads.hpp"
 #include "train/trainer.hpp"
 
 namespace nb = nanobind;
@@ -116,9 +118,112 @@ OutArray copy_out(const Plane& plane) {
   return out;
 }
 
+using IntGrid = nb::ndarray<const std::int32_t, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using ConstVector = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+void require_sizes(const ModelShape& model, const ConstVector& parameters, int height, int width) {
+  require(parameters.shape(0) == size_t(model.parameters()),
+          "parameters must have as many entries as the model");
+  require(height >= 1 && width >= 1, "the image is empty");
+}
+
+fieldpack::codec::Latents read_latents(const ModelShape& model, const std::vector<IntGrid>& grids,
+                                       int height, int width) {
+  const auto sizes = fieldpack::codec::grid_sizes(model, height, width);
+  require(grids.size() == sizes.size(), "latents need one array a grid");
+  fieldpack::codec::Latents latents;
+  for (size_t k = 0; k < grids.size(); ++k) {
+    require(int(grids[k].shape(0)) == sizes[k].height && int(grids[k].shape(1)) == sizes[k].width,
+            "latents must have the grids' shapes");
+    latents.emplace_back(grids[k].data(), grids[k].data() + grids[k].size());
+    for (std::int32_t value : latents.back())
+      require(value >= -(1 << 20) && value <= 1 << 20, "latents must not exceed 2^20");
+  }
+  return latents;
+}
+
+void bind_decoder(nb::module_& module) {
+  nb::class_<ModelShape>(module, "CodecModel")
+      .def(
+          "__init__",
+          [](ModelShape* self, int channels, int grids, const std::vector<int>& synthesis,
+             int convolutions, const std::vector<std::pair<int, int>>& neighbours,
+             const std::vector<int>& context, const std::vector<int>& context_set_of) {
+            new (self) ModelShape(make_shape(channels, grids, synthesis, convolutions, neighbours,
+                                             context, context_set_of));
+          },
+          nb::kw_only(), nb::arg("channels"), nb::arg("grids"), nb::arg("synthesis"),
+          nb::arg("convolutions"), nb::arg("neighbours"), nb::arg("context"),
+          nb::arg("context_set_of"))
+      .def_prop_ro("parameters", [](const ModelShape& m) { return m.parameters(); });
+  module.def(
+      "encode_latents",
+      [](const ModelShape& model, ConstVector parameters, int height, int width,
+         const std::vector<IntGrid>& latents, const std::vector<bool>& empty) {
+        require_sizes(model, parameters, height, width);
+        require(empty.size() == size_t(model.grids), "empty needs one entry a grid");
+        auto grids = read_latents(model, latents, height, width);
+        fieldpack::codec::CodedLatents coded;
+        {
+          nb::gil_scoped_release release;
+          coded = fieldpack::codec::encode_latents(model, parameters.data(), height, width,
+                                                   std::move(grids), empty);
+        }
+        return std::make_pair(
+            nb::bytes(reinterpret_cast<const char*>(coded.bytes.data()), coded.bytes.size()),
+            coded.bits);
+      },
+      nb::arg("model"), nb::arg("parameters"), nb::arg("height"), nb::arg("width"),
+      nb::arg("latents"), nb::arg("empty"));
+  module.def(
+      "decode_latents",
+      [](const ModelShape& model, ConstVector parameters, int height, int width, nb::bytes stream,
+         const std::vector<bool>& empty) {
+        require_sizes(model, parameters, height, width);
+        require(empty.size() == size_t(model.grids), "empty needs one entry a grid");
+        fieldpack::codec::Latents latents;
+        {
+          const auto* bytes = reinterpret_cast<const std::uint8_t*>(stream.c_str());
+          const size_t size = stream.size();
+          nb::gil_scoped_release release;
+          latents = fieldpack::codec::decode_latents(model, parameters.data(), height, width, bytes,
+                                                     size, empty);
+        }
+        const auto sizes = fieldpack::codec::grid_sizes(model, height, width);
+        nb::list out;
+        for (size_t k = 0; k < latents.size(); ++k) {
+          const size_t shape[] = {size_t(sizes[k].height), size_t(sizes[k].width)};
+          auto* data = new std::int32_t[latents[k].size()];
+          std::copy(latents[k].begin(), latents[k].end(), data);
+          nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<std::int32_t*>(p); });
+          out.append(nb::ndarray<nb::numpy, std::int32_t>(data, 2, shape, owner));
+        }
+        return out;
+      },
+      nb::arg("model"), nb::arg("parameters"), nb::arg("height"), nb::arg("width"),
+      nb::arg("stream"), nb::arg("empty"));
+  module.def(
+      "synthesise",
+      [](const ModelShape& model, ConstVector parameters, int height, int width,
+         const std::vector<IntGrid>& latents, int threads) {
+        require_sizes(model, parameters, height, width);
+        const auto grids = read_latents(model, latents, height, width);
+        OutArray image = new_array({size_t(height), size_t(width), size_t(model.channels)});
+        {
+          nb::gil_scoped_release release;
+          fieldpack::codec::synthesise(model, parameters.data(), height, width, grids,
+                                       fieldpack::usable_threads(threads), image.data());
+        }
+        return image;
+      },
+      nb::arg("model"), nb::arg("parameters"), nb::arg("height"), nb::arg("width"),
+      nb::arg("latents"), nb::arg("threads") = 0);
+}
+
 }  // namespace
 
 void bind_codec(nb::module_& module) {
+  bind_decoder(module);
   nb::class_<Trainer>(module, "Trainer")
       .def(
           "__init__",
@@ -220,5 +325,4 @@ void bind_codec(nb::module_& module) {
              return copy_out(t.slope(grid));
            })
       .def("reset_moments", &Trainer::reset_moments);
-  module.def("instruction_set", [] { return std::string(kernels().isa); });
 }

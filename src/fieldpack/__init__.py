@@ -1,1 +1,35 @@
-"""fieldpack embeds images into small neural networks."""
+"""fieldpack embeds images into small neural networks.
+
+import fieldpack as fp
+field = fp.fit("photo.png", seconds=30)     # train a network on a picture
+field.save("photo.fpk")                     # the network is the file
+image = fp.decode("photo.fpk", scale=2)     # draw it at any size
+field = fp.open("photo.fpk")
+field([[0.0, 0.0]])                         # its value at any point
+"""
+
+from importlib.metadata import version as _version
+
+from fieldpack.api import decode, open
+from fieldpack.errors import FieldpackError, FormatError, RequestError, SignalError
+from fieldpack.field import Field
+from fieldpack.fitting import FitState, fit
+from fieldpack.report import FitReport
+from fieldpack.signals import Colour, Picture
+
+__all__ = [
+    "Colour",
+    "Field",
+    "FieldpackError",
+    "FitReport",
+    "FitState",
+    "FormatError",
+    "Picture",
+    "RequestError",
+    "SignalError",
+    "decode",
+    "fit",
+    "open",
+]
+
+__version__ = _version("fieldpack")

@@ -1,16 +1,79 @@
+"""Types of the compiled engine (engine/bindings.cpp)."""
+
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from numpy.typing import NDArray
 
-_Array = npt.NDArray[np.float32]
+def crc32(bytes: bytes) -> int:
+    """CRC-32 (ISO 3309, as in PNG and zlib)."""
+
+def instruction_set() -> str:
+    """The instruction set in use: baseline, avx2 or avx512; FIELDPACK_ISA forces one.
+
+    Raises:
+        ValueError: FIELDPACK_ISA names one that is unknown or that this machine lacks.
+    """
+
+def weight_frequencies(shape: int, scale: int, reach: int) -> NDArray[np.uint32]:
+    """Frequencies (2 reach + 1,) of the distribution of quantised weights at -reach .. reach.
+
+    Raises:
+        ValueError: `shape` is not in 0 .. 6, `scale` in 0 .. 255 or `reach` in 0 .. 32767.
+    """
+
+class RangeEncoder:
+    """Range coder with static frequency tables; tables may change between calls."""
+
+    def __init__(self) -> None: ...
+    def encode(self, symbols: NDArray[np.int32], frequencies: NDArray[np.uint32]) -> None:
+        """Append symbols (n,), indices into `frequencies` (k,), which sum to less than 2^32.
+
+        Raises:
+            ValueError: A symbol is outside of the table, or the table is not valid.
+        """
+
+    def finish(self) -> bytes:
+        """End the stream and return it."""
+
+class RangeDecoder:
+    """Decodes what `RangeEncoder` wrote, called with the same tables in the same order."""
+
+    def __init__(self, stream: bytes) -> None: ...
+    def decode(self, count: int, frequencies: NDArray[np.uint32]) -> NDArray[np.int32]:
+        """Return the next `count` symbols (n,); past the end of the stream they are arbitrary.
+
+        Raises:
+            ValueError: The table is not valid.
+        """
+
+class Program:
+    """A checked program (see fieldpack.program.graph)."""
+
+    def __init__(
+        self,
+        axes: int,
+        operations: Sequence[
+            tuple[int, Sequence[int], Sequence[int], Sequence[int], Sequence[float]]
+        ],
+        tensors: Sequence[NDArray[np.float32]],
+    ) -> None:
+        """Raises ValueError where the operations do not fit together."""
+
+    def points(self, coordinates: NDArray[np.float64], threads: int = 0) -> NDArray[np.float32]:
+        """Values (n, channels) at coordinates (n, axes); 0 threads means one a core."""
+
+    def grid(
+        self, coordinates: Sequence[NDArray[np.float64]], threads: int = 0
+    ) -> NDArray[np.float32]:
+        """Values (n_last, ..., n_0, channels) at all combinations of the axes' coordinates."""
 
 class Trainer:
     def __init__(
         self,
-        image: _Array,
-        weights: _Array | None,
+        image: NDArray[np.float32],
+        weights: NDArray[np.float32] | None,
         *,
         grids: int,
         synthesis: Sequence[int],
@@ -26,8 +89,8 @@ class Trainer:
     def threads(self) -> int: ...
     def step(
         self,
-        parameters: _Array,
-        gradient: _Array,
+        parameters: NDArray[np.float32],
+        gradient: NDArray[np.float32],
         *,
         hard: bool = False,
         temperature: float = 0.3,
@@ -43,7 +106,7 @@ class Trainer:
     ) -> dict[str, Any]: ...
     def evaluate(
         self,
-        parameters: _Array,
+        parameters: NDArray[np.float32],
         *,
         hard: bool = True,
         temperature: float = 0.3,
@@ -52,11 +115,10 @@ class Trainer:
         seed: int = 0,
         step: int = 0,
     ) -> dict[str, Any]: ...
-    def latents(self, grid: int) -> _Array: ...
-    def set_latents(self, grid: int, values: _Array) -> None: ...
-    def quantised(self, grid: int) -> _Array: ...
-    def quantised_gradient(self, grid: int) -> _Array: ...
-    def slope(self, grid: int) -> _Array: ...
+    def latents(self, grid: int) -> NDArray[np.float32]: ...
+    def set_latents(self, grid: int, values: NDArray[np.float32]) -> None: ...
+    def quantised(self, grid: int) -> NDArray[np.float32]: ...
+    def quantised_gradient(self, grid: int) -> NDArray[np.float32]: ...
+    def slope(self, grid: int) -> NDArray[np.float32]: ...
     def reset_moments(self) -> None: ...
 
-def instruction_set() -> str: ...

@@ -17,8 +17,9 @@ from fieldpack.errors import FormatError
 
 MAX_AXES = 8
 MAX_OPERATIONS = 4096
-MAX_CHANNELS = 65_536
-MAX_WEIGHTS = 1 << 28
+MAX_CHANNELS = 1 << 16
+MAX_TOTAL_CHANNELS = 1 << 17
+MAX_WEIGHTS = 1 << 24
 
 
 class Opcode(enum.IntEnum):
@@ -110,6 +111,10 @@ class Program:
         channels: list[int] = []
         for operation in self.operations:
             channels.append(self._result_channels(operation, channels))
+        if sum(channels) > MAX_TOTAL_CHANNELS:
+            raise FormatError(
+                f"a program's values have at most {MAX_TOTAL_CHANNELS} channels together"
+            )
         object.__setattr__(self, "channels", tuple(channels))
 
     @property
@@ -121,6 +126,12 @@ class Program:
     def weight_count(self) -> int:
         """Numbers in all tensors together."""
         return sum(tensor.size for tensor in self.tensors)
+
+    @property
+    def multiplications(self) -> int:
+        """Multiplications of the matrix products at one point."""
+        linear = [op for op in self.operations if op.opcode is Opcode.LINEAR]
+        return sum(self.tensors[op.tensors[0]].size for op in linear)
 
     def with_tensors(self, tensors: Sequence[NDArray[np.float32]]) -> Program:
         """Return the same operations with other weights of the same shapes."""

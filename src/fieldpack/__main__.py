@@ -1,0 +1,5 @@
+"""Runs the command line: python -m fieldpack."""
+
+from fieldpack.cli import main
+
+main()

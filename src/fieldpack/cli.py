@@ -1,0 +1,361 @@
+"""The command line: one function a command."""
+
+from __future__ import annotations
+
+import enum
+import json
+import math
+import os
+import sys
+import warnings
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import fieldpack
+from fieldpack.errors import FieldpackError, RequestError
+from fieldpack.files import check_writable, shown
+from fieldpack.fitting import FitState
+from fieldpack.metrics import psnr
+from fieldpack.rendering import Region, Size
+from fieldpack.signals import Picture, read_picture, write_picture
+from fieldpack.terminal import FitDisplay
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Embeds images into small neural networks.",
+)
+_stderr = Console(stderr=True)
+
+
+class NetworkName(enum.StrEnum):
+    """Networks that `fit` can train."""
+
+    GATED = "gated"
+
+
+class RecipeName(enum.StrEnum):
+    """Ways to train them."""
+
+    DEFAULT = "default"
+    NOTEBOOK = "notebook"
+
+
+class Device(enum.StrEnum):
+    """Where PyTorch computes."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+Threads = Annotated[int, typer.Option(min=0, help="Threads; 0 means one for each core.")]
+
+
+@app.command()
+def fit(
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The .fpk file; default: INPUT's name.")
+    ] = None,
+    network: Annotated[NetworkName, typer.Option(help="Which network.")] = NetworkName.GATED,
+    recipe: Annotated[RecipeName, typer.Option(help="How to train it.")] = RecipeName.DEFAULT,
+    steps: Annotated[int | None, typer.Option(min=1, help="Most training steps.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Most seconds of training.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Pixels drawn a step.")] = None,
+    bits: Annotated[
+        int | None,
+        typer.Option(min=2, max=16, help="Bits a weight; default: as many as quality needs."),
+    ] = None,
+    snapshots: Annotated[
+        Path | None, typer.Option(help="Folder for pictures of the network as it learns.")
+    ] = None,
+    snapshot_every: Annotated[int, typer.Option(min=1, help="Steps between them.")] = 100,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.CPU,
+    seed: Annotated[int, typer.Option(min=0, help="Of weights and drawn pixels.")] = 0,
+    threads: Threads = 0,
+    preview: Annotated[bool, typer.Option(help="Show the picture in the terminal.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Train a coordinate network on a picture and write it as a .fpk file.
+
+    Ctrl-C stops training and still writes the file (exit code 130).
+    """
+    picture = read_picture(input)
+    target = output if output is not None else input.with_suffix(".fpk")
+    check_writable(target)
+    if snapshots is not None:
+        _make_folder(snapshots)
+    drawing = snapshots is not None
+    log_steps = recipe is RecipeName.NOTEBOOK and (not as_json or _stderr.is_terminal)
+
+    with FitDisplay(_stderr, (picture.width, picture.height), preview) as display:
+
+        def on_step(state: FitState) -> None:
+            nonlocal drawing
+            display.update(state)
+            if log_steps and state.step % 10 == 0:
+                display.print(
+                    f"step {state.step:5d}  loss {state.loss:.6f}  mean {state.mean_loss:.6f}"
+                )
+            if drawing and snapshots is not None and state.step % snapshot_every == 0:
+                try:
+                    _write_snapshot(snapshots / f"step_{state.step:06d}.png", picture, state)
+                except FieldpackError as error:
+                    # A full disk must not cost the training.
+                    drawing = False
+                    warnings.warn(f"{error}; no more snapshots", stacklevel=1)
+
+        field = fieldpack.fit(
+            picture,
+            network=network.value,
+            recipe=recipe.value,
+            steps=steps,
+            seconds=seconds,
+            batch=batch,
+            bits=bits,
+            seed=seed,
+            device=device.value,
+            threads=threads,
+            callback=on_step,
+        )
+    field.save(target)
+
+    # What counts is what a reader of the file will see.
+    written = fieldpack.open(target, threads=threads)
+    decoded = written.picture()
+    quality = _psnr(picture, decoded)
+    report = field.report
+    assert report is not None
+    size = len(written.to_bytes())
+    bpp = 8 * size / (picture.width * picture.height)
+    interrupted = report.stopped == "interrupt"
+    if as_json:
+        _print_json(
+            {
+                "input": os.fspath(input),
+                "output": os.fspath(target),
+                "bytes": size,
+                "bpp": bpp,
+                "psnr": quality,
+                "width": picture.width,
+                "height": picture.height,
+                "channels": picture.channels,
+                "bit_depth": picture.bit_depth,
+                "network": report.network,
+                "weights": report.weights,
+                "recipe": report.recipe,
+                "steps": report.steps,
+                "loss": report.loss,
+                "seconds": report.seconds,
+                "stopped": report.stopped,
+            }
+        )
+    else:
+        stopped = " (interrupted)" if interrupted else ""
+        typer.echo(
+            f"{shown(target)}: {size:,} bytes, {bpp:.3f} bits a pixel, PSNR {quality:.2f} dB, "
+            f"{report.steps} steps in {report.seconds:.1f} s{stopped}"
+        )
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def decode(
+    file: Annotated[Path, typer.Argument(metavar="FILE.fpk", help="The file to draw.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The picture; its extension chooses the format."),
+    ] = None,
+    scale: Annotated[float | None, typer.Option(help="Times the size.")] = None,
+    resize: Annotated[str | None, typer.Option(metavar="WxH", help="Size in pixels.")] = None,
+    region: Annotated[
+        str | None, typer.Option(metavar="X,Y,W,H", help="Part to draw, in original pixels.")
+    ] = None,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Draw the picture of a .fpk file, at its own size or any other."""
+    size = _parse_size(resize)
+    part = _parse_region(region)
+    field = fieldpack.open(file, threads=threads)
+    picture = field.picture(scale=scale, size=size, region=part)
+    target = output if output is not None else _default_target(file, picture)
+    write_picture(picture, target)
+    if as_json:
+        _print_json(
+            {
+                "input": os.fspath(file),
+                "output": os.fspath(target),
+                "width": picture.width,
+                "height": picture.height,
+                "channels": picture.channels,
+                "bit_depth": picture.bit_depth,
+            }
+        )
+    else:
+        typer.echo(f"{shown(target)}: {picture.width} x {picture.height} pixels")
+
+
+@app.command()
+def info(
+    file: Annotated[Path, typer.Argument(metavar="FILE.fpk", help="The file to look into.")],
+    as_json: Json = False,
+) -> None:
+    """Tell what is inside a .fpk file and where the bytes go."""
+    details = fieldpack.open(file).info
+    if as_json:
+        _print_json({"input": os.fspath(file), **details})
+        return
+    console = Console(highlight=False)
+    size = details["bytes"]
+    if details["kind"] == "picture":
+        console.print(
+            f"{shown(file)}: {details['width']} x {details['height']} pixels, "
+            f"{details['colour'].replace('_', ' and ')}, {details['bit_depth']} bits a sample, "
+            f"{size:,} bytes, {details['bpp']:.3f} bits a pixel",
+            markup=False,
+        )
+    else:
+        shape = " x ".join(str(n) for n in details["shape"])
+        console.print(f"{shown(file)}: samples of shape {shape}, {size:,} bytes", markup=False)
+    network = details["network"]
+    console.print(
+        f"network: {network['weights']:,} weights of {network['bits_per_weight']:.2f} bits, "
+        f"{network['operations']} operations, "
+        f"{network['multiplications_per_point']:,} multiplications a point"
+    )
+    table = Table("operation", "shape", "step", "bytes", box=None)
+    for tensor in network["tensors"]:
+        table.add_row(
+            tensor["operation"],
+            " x ".join(str(n) for n in tensor["shape"]),
+            f"{tensor['step']:.3g}",
+            f"{tensor['bytes']:,.0f}",
+        )
+    sections = sum(section["bytes"] for section in details["sections"])
+    tensors = sum(tensor["bytes"] for tensor in network["tensors"])
+    table.add_row("everything else", "", "", f"{size - tensors:,.0f}")
+    table.add_row("(of it the container)", "", "", f"{size - sections:,.0f}")
+    console.print(table)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fieldpack {fieldpack.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Embeds images into small neural networks."""
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: 0 done, 1 an error, 2 usage, 130 interrupted."""
+    warnings.showwarning = _show_warning
+    try:
+        app()
+    except FieldpackError as error:
+        _fail(str(error))
+    except MemoryError:
+        _fail("not enough memory")
+    except KeyboardInterrupt:
+        print("fieldpack: interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of stdout has gone; Python would complain again when it closes it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except OSError as error:
+        _fail(str(error))
+    sys.exit(0)
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"fieldpack: error: {' '.join(message.split())}", file=sys.stderr)
+    sys.exit(1)
+
+
+def _show_warning(message: Warning | str, *rest: Any, **named: Any) -> None:
+    print(f"fieldpack: warning: {' '.join(str(message).split())}", file=sys.stderr)
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    # JSON has no infinity: a picture without any error has a PSNR of null.
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in values.items()
+    }
+    typer.echo(json.dumps(finite, allow_nan=False))
+
+
+def _psnr(original: Picture, decoded: Picture) -> float:
+    peak: float
+    if original.bit_depth == 32:
+        peak = float(original.samples.max() - original.samples.min()) or 1.0
+    else:
+        peak = original.peak
+    return psnr(original.samples, decoded.samples, peak)
+
+
+def _make_folder(path: Path) -> None:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FieldpackError(f"cannot make the folder {shown(path)}: {error.strerror}") from error
+
+
+def _write_snapshot(path: Path, picture: Picture, state: FitState) -> None:
+    assert state.draw is not None
+    target = path.with_suffix(".tiff") if picture.bit_depth == 32 else path
+    write_picture(
+        Picture(
+            state.draw(None),
+            picture.colour,
+            picture.bit_depth,
+            picture.palette,
+            picture.icc_profile,
+        ),
+        target,
+    )
+
+
+def _default_target(file: Path, picture: Picture) -> Path:
+    # PNG holds neither floating-point samples nor CMYK.
+    kept_by_png = picture.bit_depth != 32 and picture.colour is not fieldpack.Colour.CMYK
+    target = file.with_suffix(".png" if kept_by_png else ".tiff")
+    if target.exists():
+        raise RequestError(f"{shown(target)} exists; say with -o where to write the picture")
+    return target
+
+
+def _parse_size(text: str | None) -> Size | None:
+    if text is None:
+        return None
+    width, height = _integers(text, "x", 2, "--resize", "WxH, for example 800x600")
+    return width, height
+
+
+def _parse_region(text: str | None) -> Region | None:
+    if text is None:
+        return None
+    x, y, width, height = _integers(text, ",", 4, "--region", "X,Y,W,H, for example 10,20,300,200")
+    return x, y, width, height
+
+
+def _integers(text: str, separator: str, count: int, option: str, form: str) -> list[int]:
+    parts = text.lower().split(separator)
+    if len(parts) != count or not all(part.strip().isdecimal() for part in parts):
+        raise typer.BadParameter(f"{text!r} is not of the form {form}", param_hint=option)
+    return [int(part) for part in parts]

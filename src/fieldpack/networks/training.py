@@ -1,0 +1,214 @@
+"""The one training loop of all coordinate networks."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fieldpack.errors import FieldpackError, RequestError
+from fieldpack.networks.network import Network
+from fieldpack.networks.recipes import Recipe
+from fieldpack.networks.samples import Batch, Draw, Samples
+
+_BACKUP_EVERY = 100
+_MOST_RECOVERIES = 8
+_MEAN_OVER = 100
+
+
+@dataclass(frozen=True)
+class TrainingState:
+    """What a callback is told after each step.
+
+    Attributes:
+        step: Steps done, from 1.
+        loss: Mean squared error of this step's batch, before the step.
+        mean_loss: Mean of the last 100 losses (of all, if fewer).
+        elapsed: Seconds since the start, callbacks included.
+        progress: Part done, 0 to 1, by steps or by time, whichever is nearer its end.
+    """
+
+    step: int
+    loss: float
+    mean_loss: float
+    elapsed: float
+    progress: float
+
+
+@dataclass
+class History:
+    """What happened in a training.
+
+    Attributes:
+        losses: Mean squared error of each step's batch.
+        seconds: Seconds taken, callbacks included.
+        stopped: "steps", "seconds" or "callback".
+        recoveries: How often training diverged and went on from earlier weights at half the rate.
+    """
+
+    losses: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+    stopped: str = "steps"
+    recoveries: int = 0
+
+
+Callback = Callable[[TrainingState], bool | None]
+
+
+def train(
+    network: Network,
+    samples: Samples,
+    recipe: Recipe,
+    *,
+    steps: int | None = None,
+    seconds: float | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    callback: Callback | None = None,
+) -> History:
+    """Train a network in place; it ends in evaluation mode, on `device`.
+
+    The rate follows the nearer of the two bounds, so that training is annealed to its end also
+    when time bounds it. If the loss stops being a finite number, training goes on from the
+    weights of at most 100 steps before, at half the rate. With the same seed, device and number
+    of torch threads the result is the same, unless time bounds it.
+
+    Args:
+        network: What to train.
+        samples: Where points are drawn from.
+        recipe: How to train.
+        steps: Most steps; None for no such bound if `seconds` is given, else the recipe's.
+        seconds: Most seconds; None for no such bound.
+        batch: Points a step, at least 2; None for the recipe's.
+        seed: Of the drawn points.
+        device: "cpu" or "cuda".
+        callback: Called after each step; returning False stops, and the weights are kept.
+
+    Raises:
+        RequestError: A bound is not positive, or samples and network do not go together.
+        FieldpackError: The loss is not a finite number however small the rate.
+    """
+    if steps is None and seconds is None:
+        steps = recipe.steps
+    size = recipe.batch if batch is None else batch
+    _check(network, samples, steps, seconds, size)
+    limits = (math.inf if steps is None else steps, math.inf if seconds is None else seconds)
+
+    started = time.perf_counter()
+    network.to(device).train()
+    generator = Generator().manual_seed(seed)
+    draw = samples.draw_crossings if recipe.sampling == "crossings" else samples.draw_points
+    weights = list(network.parameters())
+    optimizer = recipe.optimizer(weights, recipe.rate)
+    rate = recipe.rate
+    history = History()
+    recent: deque[float] = deque(maxlen=_MEAN_OVER)
+    good = _copy_state(network)
+    step = 0
+    while True:
+        progress = max(step / limits[0], (time.perf_counter() - started) / limits[1])
+        if progress >= 1:
+            history.stopped = "steps" if step >= limits[0] else "seconds"
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = rate * recipe.schedule(progress)
+        drawn = _to_device(draw(size, generator), device)
+        loss = nn.functional.mse_loss(network(*drawn.coordinates), drawn.values)
+        loss_value = loss.item()
+        if not math.isfinite(loss_value):
+            history.recoveries += 1
+            if history.recoveries > _MOST_RECOVERIES:
+                raise FieldpackError("training diverges at every rate: are the values sensible?")
+            network.load_state_dict(good)
+            rate /= 2
+            optimizer = recipe.optimizer(weights, rate)
+            continue
+        if step % _BACKUP_EVERY == 0:
+            good = _copy_state(network)
+        optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        optimizer.step()
+        step += 1
+
+        history.losses.append(loss_value)
+        recent.append(loss_value)
+        if callback is not None:
+            elapsed = time.perf_counter() - started
+            state = TrainingState(
+                step=step,
+                loss=loss_value,
+                mean_loss=sum(recent) / len(recent),
+                elapsed=elapsed,
+                progress=min(1.0, max(step / limits[0], elapsed / limits[1])),
+            )
+            if callback(state) is False:
+                history.stopped = "callback"
+                break
+
+    if not all(bool(torch.isfinite(weight).all()) for weight in weights):
+        network.load_state_dict(good)
+    if recipe.average_statistics:
+        _average_statistics(network, draw, size, generator, device)
+    _settle_constants(network)
+    network.eval()
+    history.seconds = time.perf_counter() - started
+    return history
+
+
+def _check(
+    network: Network, samples: Samples, steps: int | None, seconds: float | None, batch: int
+) -> None:
+    if steps is not None and steps < 1:
+        raise RequestError(f"training takes at least 1 step, not {steps}")
+    if seconds is not None and not seconds > 0:
+        raise RequestError(f"training takes more than 0 seconds, not {seconds}")
+    if batch < 2:
+        raise RequestError(f"a batch has at least 2 points, not {batch}")
+    if (samples.axes, samples.channels) != (network.axes, network.channels):
+        raise RequestError(
+            f"the network maps {network.axes} coordinates to {network.channels} channels, "
+            f"the samples {samples.axes} to {samples.channels}"
+        )
+
+
+def _to_device(drawn: Batch, device: torch.device | str) -> Batch:
+    coordinates = tuple(coordinate.to(device) for coordinate in drawn.coordinates)
+    return replace(drawn, coordinates=coordinates, values=drawn.values.to(device))
+
+
+def _copy_state(network: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+
+@torch.no_grad()
+def _average_statistics(
+    network: nn.Module, draw: Draw, batch: int, generator: Generator, device: torch.device | str
+) -> None:
+    """Set the batch norms' running statistics to plain averages over 16 fresh batches."""
+    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    for _ in range(16 if norms else 0):
+        network(*_to_device(draw(batch, generator), device).coordinates)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.no_grad()
+def _settle_constants(network: nn.Module) -> None:
+    """Give channels that never varied a variance of 1.
+
+    Dividing by their measured variance would only magnify rounding errors, by 300 each norm.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm1d) and module.running_var is not None:
+            variance = module.running_var
+            variance[variance < 1e-10] = 1.0

@@ -1,0 +1,436 @@
+"""A second, slow implementation of the .fpk format, written from docs/format.md alone.
+
+This file reads and checks: numbers, the container, the signal, the program. What a program's
+weights are is in format_weights.py, what it computes in format_evaluation.py. Nothing in the three
+imports fieldpack.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from format_evaluation import (
+    ADD,
+    BINARY,
+    GELU,
+    LINEAR,
+    MULTIPLY,
+    ONE_HOT,
+    SCALE,
+    SHIFT,
+    SIGMOID,
+    SINUSOID,
+    TANH,
+    Float32Array,
+    Float64Array,
+    Operation,
+    Program,
+    evaluate,
+)
+from format_weights import Weights, read_symbols
+from numpy.typing import NDArray
+
+SIGNATURE = b"\xf1PK"
+VERSION = 1
+KNOWN_SECTIONS = frozenset("SNpc")
+
+CHANNELS_OF_COLOUR = {0: 1, 1: 2, 2: 3, 3: 4, 4: 4}
+GREY, GREY_ALPHA, RGB, RGBA, CMYK = range(5)
+ONE_BIT, EIGHT_BITS, SIXTEEN_BITS, FLOAT32 = range(4)
+LARGEST_SAMPLE = {ONE_BIT: 1, EIGHT_BITS: 255, SIXTEEN_BITS: 65535}
+SAMPLE_DTYPE = {ONE_BIT: np.bool_, EIGHT_BITS: np.uint8, SIXTEEN_BITS: np.uint16}
+
+MOST_AXES = 8
+MOST_CHANNELS = 65536
+MOST_CHANNELS_OF_ALL_VALUES = 2**17
+MOST_COLOURS = 256
+MOST_OPERATIONS = 4096
+MOST_PIXELS = 2**29
+MOST_PLACES = 2**31 - 1
+MOST_PROFILE_BYTES = 2**24
+MOST_WEIGHTS = 2**24
+FARTHEST_CENTRE = 2**30
+FARTHEST_REACH = 32767
+SHAPES = 7
+
+
+class FormatViolationError(ValueError):
+    """The bytes are not a file that a decoder of version 1 accepts."""
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise `FormatViolationError` with the message unless the condition holds."""
+    if not condition:
+        raise FormatViolationError(message)
+
+
+# What a file holds ---------------------------------------------------------------------------
+
+
+@dataclass
+class Section:
+    """A section of the container; `name` has several letters for an extension."""
+
+    name: str
+    payload: bytes
+
+
+@dataclass
+class PictureDescription:
+    """Section S of a picture; `low` and `high` have one float32 for each channel."""
+
+    colour: int
+    sample: int
+    width: int
+    height: int
+    low: Float32Array
+    high: Float32Array
+
+    axes = 2
+
+
+@dataclass
+class SamplesDescription:
+    """Section S of scattered samples."""
+
+    counts: list[int]
+    lowest: list[float]
+    highest: list[float]
+    low: Float32Array
+    high: Float32Array
+
+    @property
+    def axes(self) -> int:
+        """The number of coordinates of the field."""
+        return len(self.counts)
+
+
+Description = PictureDescription | SamplesDescription
+
+
+@dataclass
+class Signal:
+    """The first signal of a file; `palette` is (entries, channels)."""
+
+    description: Description
+    program: Program
+    palette: NDArray[np.uint8] | None
+    profile: bytes | None
+
+
+# Section 1: numbers --------------------------------------------------------------------------
+
+
+class Reader:
+    """Reads the numbers of a payload one after the other."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.position = 0
+
+    @property
+    def remaining(self) -> int:
+        """How many bytes are left."""
+        return len(self.data) - self.position
+
+    def take(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        require(size <= self.remaining, "truncated")
+        self.position += size
+        return self.data[self.position - size : self.position]
+
+    def byte(self) -> int:
+        """One byte."""
+        return self.take(1)[0]
+
+    def varint(self) -> int:
+        """An unsigned number of at most 63 bits."""
+        value = 0
+        for shift in range(0, 63, 7):
+            byte = self.byte()
+            value |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                return value
+        raise FormatViolationError("a varint has more than 63 bits")
+
+    def signed(self) -> int:
+        """A signed number."""
+        value = self.varint()
+        return value // 2 if value % 2 == 0 else -(value + 1) // 2
+
+    def float32(self) -> float:
+        """A finite binary32 number."""
+        return self._finite(struct.unpack("<f", self.take(4))[0])
+
+    def float64(self) -> float:
+        """A finite binary64 number."""
+        return self._finite(struct.unpack("<d", self.take(8))[0])
+
+    @staticmethod
+    def _finite(value: float) -> float:
+        require(math.isfinite(value), "a number is not finite")
+        return value
+
+
+# Section 2: container ------------------------------------------------------------------------
+
+
+def is_letter(byte: int) -> bool:
+    """Whether the byte is an ASCII letter."""
+    return byte < 128 and chr(byte).isalpha()
+
+
+def read_sections(data: bytes) -> list[Section]:
+    """All sections of a file, those to be skipped included, once the checksum is verified."""
+    require(data[:3] == SIGNATURE, "not an .fpk file")
+    require(len(data) >= 8, "truncated")
+    require(data[3] == VERSION, "another version")
+    (checksum,) = struct.unpack("<I", data[-4:])
+    require(zlib.crc32(data[:-4]) == checksum, "the checksum fails")
+
+    reader = Reader(data[4:-4])
+    sections = []
+    while reader.remaining:
+        letter = reader.byte()
+        require(is_letter(letter), "a section's name is not a letter")
+        payload = reader.take(reader.varint())
+        sections.append(_named_section(chr(letter), payload))
+    return sections
+
+
+def _named_section(letter: str, payload: bytes) -> Section:
+    if letter not in "Xx":
+        return Section(letter, payload)
+    reader = Reader(payload)
+    name = reader.take(reader.byte())
+    require(len(name) > 1 and all(map(is_letter, name)), "an extension's name is malformed")
+    require(chr(name[0]).isupper() == letter.isupper(), "an extension's name has the wrong case")
+    return Section(name.decode("ascii"), reader.take(reader.remaining))
+
+
+def first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
+    """The payloads of the first signal by section name; what follows it is not looked at."""
+    require(len(sections) > 0 and sections[0].name == "S", "a file begins with a signal")
+    payloads: dict[str, bytes] = {}
+    for section in sections:
+        if section.name == "S" and payloads:
+            break
+        if section.name not in KNOWN_SECTIONS:
+            require(section.name[0].islower(), f"unknown section {section.name}")
+            continue
+        require(section.name not in payloads, f"section {section.name} occurs twice")
+        payloads[section.name] = section.payload
+    require("N" in payloads, "the signal has no network")
+    return payloads
+
+
+def read_palette(payload: bytes, description: Description) -> NDArray[np.uint8]:
+    """The colours (entries, channels) of section p."""
+    require(isinstance(description, PictureDescription), "only a picture has a palette")
+    assert isinstance(description, PictureDescription)
+    require(description.colour in (RGB, RGBA), "a palette needs an RGB or RGBA picture")
+    require(description.sample == EIGHT_BITS, "a palette needs a picture of 8 bits")
+    channels = CHANNELS_OF_COLOUR[description.colour]
+    require(len(payload) % channels == 0, "the palette ends within a colour")
+    require(1 <= len(payload) // channels <= MOST_COLOURS, "the palette's size is out of range")
+    return np.frombuffer(payload, np.uint8).reshape(-1, channels)
+
+
+def read_profile(payload: bytes) -> bytes:
+    """The ICC colour profile of section c."""
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(payload, MOST_PROFILE_BYTES + 1)
+    except zlib.error as error:
+        raise FormatViolationError("the colour profile is damaged") from error
+    require(inflater.eof and len(profile) <= MOST_PROFILE_BYTES, "the profile is out of range")
+    return profile
+
+
+# Section 3: signal ---------------------------------------------------------------------------
+
+
+def read_description(payload: bytes) -> Description:
+    """The content of section S."""
+    reader = Reader(payload)
+    kind = reader.byte()
+    require(kind in (0, 1), "another kind of signal")
+    description = _read_picture(reader) if kind == 0 else _read_samples(reader)
+    require(reader.remaining == 0, "bytes are left after the description")
+    return description
+
+
+def _read_picture(reader: Reader) -> PictureDescription:
+    types = reader.byte()
+    colour, sample = types & 15, types >> 4
+    require(colour in CHANNELS_OF_COLOUR, "another colour type")
+    require(sample in LARGEST_SAMPLE or sample == FLOAT32, "another sample type")
+    width, height = reader.varint(), reader.varint()
+    require(1 <= width * height <= MOST_PIXELS, "the size is out of range")
+    channels = CHANNELS_OF_COLOUR[colour]
+    if sample == FLOAT32:
+        low, high = _read_ranges(reader, channels)
+    else:
+        low = np.zeros(channels, np.float32)
+        high = np.full(channels, LARGEST_SAMPLE[sample], np.float32)
+    return PictureDescription(colour, sample, width, height, low, high)
+
+
+def _read_ranges(reader: Reader, channels: int) -> tuple[Float32Array, Float32Array]:
+    pairs = [(reader.float32(), reader.float32()) for _ in range(channels)]
+    require(all(low < high for low, high in pairs), "low is not below high")
+    low, high = np.array(pairs, np.float32).T
+    return low, high
+
+
+def _read_samples(reader: Reader) -> SamplesDescription:
+    axes = reader.byte()
+    require(1 <= axes <= MOST_AXES, "the number of axes is out of range")
+    counts, lowest, highest = [], [], []
+    for _ in range(axes):
+        counts.append(reader.varint())
+        require(1 <= counts[-1] <= MOST_PLACES, "the number of samples is out of range")
+        lowest.append(reader.float64())
+        highest.append(reader.float64())
+        require(lowest[-1] < highest[-1], "an axis is empty")
+    channels = reader.varint()
+    require(1 <= channels <= MOST_CHANNELS, "the number of channels is out of range")
+    low, high = _read_ranges(reader, channels)
+    return SamplesDescription(counts, lowest, highest, low, high)
+
+
+def pixel_centres(count: int) -> Float64Array:
+    """The coordinates of the pixels of an axis."""
+    return (np.arange(count) + 0.5) * 1.0 * (2.0 / count) - 1.0
+
+
+def in_units(values: Float32Array, description: Description) -> Float32Array:
+    """Values (..., channels) of the field in the units of the signal."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return description.low + values * (description.high - description.low)
+
+
+def to_samples(values: Float32Array, description: PictureDescription) -> NDArray[np.generic]:
+    """Values (..., channels) of the field as samples of the picture."""
+    samples = in_units(values, description)
+    if description.sample == FLOAT32:  # a NaN becomes 0, an infinity the largest number
+        return np.nan_to_num(samples)
+    samples = np.floor(samples + np.float32(0.5))
+    samples[np.isnan(samples)] = 0
+    clipped = np.clip(samples, 0, LARGEST_SAMPLE[description.sample])
+    return clipped.astype(SAMPLE_DTYPE[description.sample])
+
+
+# Section 4: network --------------------------------------------------------------------------
+
+# Of each opcode: the number of inputs, integers and constants, and whether it has weights.
+SIGNATURES = {
+    SINUSOID: (0, 3, 2, False),
+    ONE_HOT: (0, 2, 0, False),
+    BINARY: (0, 3, 0, False),
+    LINEAR: (1, 0, 0, True),
+    ADD: (2, 0, 0, False),
+    MULTIPLY: (2, 0, 0, False),
+    SHIFT: (1, 0, 0, True),
+    SCALE: (1, 0, 0, True),
+    TANH: (1, 0, 0, False),
+    GELU: (1, 0, 0, False),
+    SIGMOID: (1, 0, 0, False),
+}
+
+
+def read_program(payload: bytes, axes: int, channels: int) -> Program:
+    """The content of section N of a signal with so many axes and channels."""
+    reader = Reader(payload)
+    require(reader.byte() == axes, "the network has another number of axes than the signal")
+    count = reader.varint()
+    require(1 <= count <= MOST_OPERATIONS, "the number of operations is out of range")
+    operations: list[Operation] = []
+    tensors: list[Weights] = []
+    widths: list[int] = []
+    for _ in range(count):
+        operation = _read_operation(reader, axes, widths)
+        operations.append(operation)
+        if operation.weights is not None:
+            tensors.append(operation.weights)
+        require(sum(widths) <= MOST_CHANNELS_OF_ALL_VALUES, "the values have too many channels")
+        require(sum(tensor.symbols.size for tensor in tensors) <= MOST_WEIGHTS, "too many weights")
+    require(widths[-1] == channels, "the network has another number of channels than the signal")
+    read_symbols(tensors, reader.take(reader.remaining))
+    return Program(axes, operations)
+
+
+def _read_operation(reader: Reader, axes: int, widths: list[int]) -> Operation:
+    """Read an operation and append the number of channels of its value to `widths`."""
+    opcode = reader.byte()
+    require(opcode in SIGNATURES, "another opcode")
+    input_count, integer_count, constant_count, has_weights = SIGNATURES[opcode]
+    inputs = [reader.varint() for _ in range(input_count)]
+    require(all(1 <= back <= len(widths) for back in inputs), "an input does not exist")
+    integers = [reader.varint() for _ in range(integer_count)]
+    constants = [reader.float32() for _ in range(constant_count)]
+    input_widths = [widths[-back] for back in inputs]
+    require(len(set(input_widths)) <= 1, "the channels of the inputs do not fit")
+
+    if integer_count:
+        axis, places = integers[:2]
+        require(axis < axes, "the axis does not exist")
+        require(1 <= places <= MOST_PLACES, "the number of places is out of range")
+        width = integers[-1]
+    else:
+        width = input_widths[0]
+    weights = None
+    if has_weights:
+        weights = _read_weights_header(reader, width if opcode == LINEAR else 1)
+        rows = len(weights.symbols)
+        if opcode == LINEAR:
+            width = rows
+        else:
+            require(rows in (1, width), "the channels of the weights do not fit")
+    require(1 <= width <= MOST_CHANNELS, "the number of channels is out of range")
+    widths.append(width)
+    return Operation(opcode, inputs, integers, constants, weights)
+
+
+def _read_weights_header(reader: Reader, columns: int) -> Weights:
+    rows = reader.varint()
+    require(1 <= rows <= MOST_CHANNELS, "the size of the weights is out of range")
+    require(rows * columns <= MOST_WEIGHTS, "too many weights")
+    step, centre, reach = reader.float32(), reader.signed(), reader.varint()
+    require(abs(centre) <= FARTHEST_CENTRE, "the centre is out of range")
+    require(reach <= FARTHEST_REACH, "the reach is out of range")
+    shape = scale = 0
+    if reach > 0:
+        shape, scale = reader.byte(), reader.byte()
+        require(shape < SHAPES, "another shape of distribution")
+    symbols = np.full((rows, columns), centre, np.int64)
+    return Weights(symbols, step, centre, reach, shape, scale)
+
+
+# Decoding a file -----------------------------------------------------------------------------
+
+
+def read_signal(data: bytes) -> Signal:
+    """The first signal of a file."""
+    payloads = first_signal(read_sections(data))
+    description = read_description(payloads["S"])
+    return Signal(
+        description,
+        read_program(payloads["N"], description.axes, len(description.low)),
+        palette=read_palette(payloads["p"], description) if "p" in payloads else None,
+        profile=read_profile(payloads["c"]) if "c" in payloads else None,
+    )
+
+
+def draw(signal: Signal) -> NDArray[np.generic]:
+    """The samples (height, width, channels) of a picture."""
+    description = signal.description
+    assert isinstance(description, PictureDescription)
+    x, y = np.meshgrid(pixel_centres(description.width), pixel_centres(description.height))
+    values = evaluate(signal.program, np.stack([x.ravel(), y.ravel()], axis=1))
+    return to_samples(values.reshape(description.height, description.width, -1), description)

@@ -69,6 +69,56 @@ class Program:
     ) -> NDArray[np.float32]:
         """Values (n_last, ..., n_0, channels) at all combinations of the axes' coordinates."""
 
+class CodecModel:
+    """Sizes of a pyramid's networks."""
+
+    def __init__(
+        self,
+        *,
+        channels: int,
+        grids: int,
+        synthesis: Sequence[int],
+        convolutions: int,
+        neighbours: Sequence[tuple[int, int]],
+        context: Sequence[int],
+        context_set_of: Sequence[int],
+    ) -> None:
+        """Raises ValueError where a size is out of range."""
+
+    @property
+    def parameters(self) -> int:
+        """Length of the flat parameter vector."""
+
+def encode_latents(
+    model: CodecModel,
+    parameters: NDArray[np.float32],
+    height: int,
+    width: int,
+    latents: Sequence[NDArray[np.int32]],
+    empty: Sequence[bool],
+) -> tuple[bytes, list[float]]:
+    """Code grids (h_k, w_k), finest first; returns the stream and the bits of each grid."""
+
+def decode_latents(
+    model: CodecModel,
+    parameters: NDArray[np.float32],
+    height: int,
+    width: int,
+    stream: bytes,
+    empty: Sequence[bool],
+) -> list[NDArray[np.int32]]:
+    """Decode what `encode_latents` coded."""
+
+def synthesise(
+    model: CodecModel,
+    parameters: NDArray[np.float32],
+    height: int,
+    width: int,
+    latents: Sequence[NDArray[np.int32]],
+    threads: int = 0,
+) -> NDArray[np.float32]:
+    """Return the picture (H, W, C) of latents; exact, whatever the machine and threads."""
+
 class Trainer:
     def __init__(
         self,

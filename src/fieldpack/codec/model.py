@@ -17,6 +17,10 @@ NEIGHBOURS: tuple[tuple[int, int], ...] = (
 )  # fmt: skip
 
 MAX_GRIDS = 7
+MAX_CHANNELS = 4
+MAX_CONVOLUTIONS = 4
+MAX_HIDDEN_LAYERS = 3
+MAX_WIDTH = 64
 
 
 def grids_of(height: int, width: int) -> int:

@@ -1,19 +1,23 @@
 """A second, slow implementation of the .fpk format, written from docs/format.md alone.
 
-This file reads and checks: numbers, the container, the signal, the program. What a program's
-weights are is in format_weights.py, what it computes in format_evaluation.py. Nothing in the three
-imports fieldpack.
+This file reads the signal and its program. Numbers and sections are in format_container.py, the
+weights in format_weights.py, and what a program computes in format_evaluation.py. Nothing in the
+four imports fieldpack.
 """
 
 from __future__ import annotations
 
-import math
-import struct
 import zlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from format_container import (
+    FormatViolationError,
+    Reader,
+    first_signal,
+    read_sections,
+    require,
+)
 from format_evaluation import (
     ADD,
     BINARY,
@@ -35,10 +39,6 @@ from format_evaluation import (
 from format_weights import Weights, read_symbols
 from numpy.typing import NDArray
 
-SIGNATURE = b"\xf1PK"
-VERSION = 1
-KNOWN_SECTIONS = frozenset("SNpc")
-
 CHANNELS_OF_COLOUR = {0: 1, 1: 2, 2: 3, 3: 4, 4: 4}
 GREY, GREY_ALPHA, RGB, RGBA, CMYK = range(5)
 ONE_BIT, EIGHT_BITS, SIXTEEN_BITS, FLOAT32 = range(4)
@@ -59,25 +59,7 @@ FARTHEST_REACH = 32767
 SHAPES = 7
 
 
-class FormatViolationError(ValueError):
-    """The bytes are not a file that a decoder of version 1 accepts."""
-
-
-def require(condition: bool, message: str) -> None:
-    """Raise `FormatViolationError` with the message unless the condition holds."""
-    if not condition:
-        raise FormatViolationError(message)
-
-
 # What a file holds ---------------------------------------------------------------------------
-
-
-@dataclass
-class Section:
-    """A section of the container; `name` has several letters for an extension."""
-
-    name: str
-    payload: bytes
 
 
 @dataclass
@@ -121,135 +103,6 @@ class Signal:
     program: Program
     palette: NDArray[np.uint8] | None
     profile: bytes | None
-
-
-# Section 1: numbers --------------------------------------------------------------------------
-
-
-class Reader:
-    """Reads the numbers of a payload one after the other."""
-
-    def __init__(self, data: bytes) -> None:
-        self.data = data
-        self.position = 0
-
-    @property
-    def remaining(self) -> int:
-        """How many bytes are left."""
-        return len(self.data) - self.position
-
-    def take(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        require(size <= self.remaining, "truncated")
-        self.position += size
-        return self.data[self.position - size : self.position]
-
-    def byte(self) -> int:
-        """One byte."""
-        return self.take(1)[0]
-
-    def varint(self) -> int:
-        """An unsigned number of at most 63 bits."""
-        value = 0
-        for shift in range(0, 63, 7):
-            byte = self.byte()
-            value |= (byte & 0x7F) << shift
-            if byte < 0x80:
-                return value
-        raise FormatViolationError("a varint has more than 63 bits")
-
-    def signed(self) -> int:
-        """A signed number."""
-        value = self.varint()
-        return value // 2 if value % 2 == 0 else -(value + 1) // 2
-
-    def float32(self) -> float:
-        """A finite binary32 number."""
-        return self._finite(struct.unpack("<f", self.take(4))[0])
-
-    def float64(self) -> float:
-        """A finite binary64 number."""
-        return self._finite(struct.unpack("<d", self.take(8))[0])
-
-    @staticmethod
-    def _finite(value: float) -> float:
-        require(math.isfinite(value), "a number is not finite")
-        return value
-
-
-# Section 2: container ------------------------------------------------------------------------
-
-
-def is_letter(byte: int) -> bool:
-    """Whether the byte is an ASCII letter."""
-    return byte < 128 and chr(byte).isalpha()
-
-
-def read_sections(data: bytes) -> list[Section]:
-    """All sections of a file, those to be skipped included, once the checksum is verified."""
-    require(data[:3] == SIGNATURE, "not an .fpk file")
-    require(len(data) >= 8, "truncated")
-    require(data[3] == VERSION, "another version")
-    (checksum,) = struct.unpack("<I", data[-4:])
-    require(zlib.crc32(data[:-4]) == checksum, "the checksum fails")
-
-    reader = Reader(data[4:-4])
-    sections = []
-    while reader.remaining:
-        letter = reader.byte()
-        require(is_letter(letter), "a section's name is not a letter")
-        payload = reader.take(reader.varint())
-        sections.append(_named_section(chr(letter), payload))
-    return sections
-
-
-def _named_section(letter: str, payload: bytes) -> Section:
-    if letter not in "Xx":
-        return Section(letter, payload)
-    reader = Reader(payload)
-    name = reader.take(reader.byte())
-    require(len(name) > 1 and all(map(is_letter, name)), "an extension's name is malformed")
-    require(chr(name[0]).isupper() == letter.isupper(), "an extension's name has the wrong case")
-    return Section(name.decode("ascii"), reader.take(reader.remaining))
-
-
-def first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
-    """The payloads of the first signal by section name; what follows it is not looked at."""
-    require(len(sections) > 0 and sections[0].name == "S", "a file begins with a signal")
-    payloads: dict[str, bytes] = {}
-    for section in sections:
-        if section.name == "S" and payloads:
-            break
-        if section.name not in KNOWN_SECTIONS:
-            require(section.name[0].islower(), f"unknown section {section.name}")
-            continue
-        require(section.name not in payloads, f"section {section.name} occurs twice")
-        payloads[section.name] = section.payload
-    require("N" in payloads, "the signal has no network")
-    return payloads
-
-
-def read_palette(payload: bytes, description: Description) -> NDArray[np.uint8]:
-    """The colours (entries, channels) of section p."""
-    require(isinstance(description, PictureDescription), "only a picture has a palette")
-    assert isinstance(description, PictureDescription)
-    require(description.colour in (RGB, RGBA), "a palette needs an RGB or RGBA picture")
-    require(description.sample == EIGHT_BITS, "a palette needs a picture of 8 bits")
-    channels = CHANNELS_OF_COLOUR[description.colour]
-    require(len(payload) % channels == 0, "the palette ends within a colour")
-    require(1 <= len(payload) // channels <= MOST_COLOURS, "the palette's size is out of range")
-    return np.frombuffer(payload, np.uint8).reshape(-1, channels)
-
-
-def read_profile(payload: bytes) -> bytes:
-    """The ICC colour profile of section c."""
-    inflater = zlib.decompressobj()
-    try:
-        profile = inflater.decompress(payload, MOST_PROFILE_BYTES + 1)
-    except zlib.error as error:
-        raise FormatViolationError("the colour profile is damaged") from error
-    require(inflater.eof and len(profile) <= MOST_PROFILE_BYTES, "the profile is out of range")
-    return profile
 
 
 # Section 3: signal ---------------------------------------------------------------------------
@@ -326,6 +179,32 @@ def to_samples(values: Float32Array, description: PictureDescription) -> NDArray
     return clipped.astype(SAMPLE_DTYPE[description.sample])
 
 
+# Palette and profile --------------------------------------------------------------------------
+
+
+def read_palette(payload: bytes, description: Description) -> NDArray[np.uint8]:
+    """The colours (entries, channels) of section p."""
+    require(isinstance(description, PictureDescription), "only a picture has a palette")
+    assert isinstance(description, PictureDescription)
+    require(description.colour in (RGB, RGBA), "a palette needs an RGB or RGBA picture")
+    require(description.sample == EIGHT_BITS, "a palette needs a picture of 8 bits")
+    channels = CHANNELS_OF_COLOUR[description.colour]
+    require(len(payload) % channels == 0, "the palette ends within a colour")
+    require(1 <= len(payload) // channels <= MOST_COLOURS, "the palette's size is out of range")
+    return np.frombuffer(payload, np.uint8).reshape(-1, channels)
+
+
+def read_profile(payload: bytes) -> bytes:
+    """The ICC colour profile of section c."""
+    inflater = zlib.decompressobj()
+    try:
+        profile = inflater.decompress(payload, MOST_PROFILE_BYTES + 1)
+    except zlib.error as error:
+        raise FormatViolationError("the colour profile is damaged") from error
+    require(inflater.eof and len(profile) <= MOST_PROFILE_BYTES, "the profile is out of range")
+    return profile
+
+
 # Section 4: network --------------------------------------------------------------------------
 
 # Of each opcode: the number of inputs, integers and constants, and whether it has weights.
@@ -351,16 +230,13 @@ def read_program(payload: bytes, axes: int, channels: int) -> Program:
     count = reader.varint()
     require(1 <= count <= MOST_OPERATIONS, "the number of operations is out of range")
     operations: list[Operation] = []
-    tensors: list[Weights] = []
     widths: list[int] = []
     for _ in range(count):
-        operation = _read_operation(reader, axes, widths)
-        operations.append(operation)
-        if operation.weights is not None:
-            tensors.append(operation.weights)
-        require(sum(widths) <= MOST_CHANNELS_OF_ALL_VALUES, "the values have too many channels")
-        require(sum(tensor.symbols.size for tensor in tensors) <= MOST_WEIGHTS, "too many weights")
+        operations.append(_read_operation(reader, axes, widths))
     require(widths[-1] == channels, "the network has another number of channels than the signal")
+    require(sum(widths) <= MOST_CHANNELS_OF_ALL_VALUES, "the values have too many channels")
+    tensors = [operation.weights for operation in operations if operation.weights is not None]
+    require(sum(tensor.symbols.size for tensor in tensors) <= MOST_WEIGHTS, "too many weights")
     read_symbols(tensors, reader.take(reader.remaining))
     return Program(axes, operations)
 
@@ -408,7 +284,7 @@ def _read_weights_header(reader: Reader, columns: int) -> Weights:
     if reach > 0:
         shape, scale = reader.byte(), reader.byte()
         require(shape < SHAPES, "another shape of distribution")
-    symbols = np.full((rows, columns), centre, np.int64)
+    symbols = np.broadcast_to(np.int64(centre), (rows, columns))  # takes no memory
     return Weights(symbols, step, centre, reach, shape, scale)
 
 

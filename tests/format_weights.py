@@ -21,7 +21,7 @@ class Weights:
     shape: int = 0
     scale: int = 0
 
-    def values(self) -> Float32Array:
+    def values(self) -> NDArray[np.float32]:
         """The weights, float32(symbol) times the step."""
         with np.errstate(over="ignore"):
             return self.symbols.astype(np.float32) * np.float32(self.step)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fieldpack.bytestream import ByteWriter
 from fieldpack.container import VERSION, Section, pack, unpack
+from fieldpack.content import Content, NetworkContent, PyramidContent
 from fieldpack.errors import FormatError, RequestError
 from fieldpack.files import write_atomically
-from fieldpack.program import Evaluator, Opcode, QuantizedTensor, read_program, write_program
+from fieldpack.program import QuantizedTensor, write_program
 from fieldpack.program.graph import Program
 from fieldpack.rendering import Progress, Region, Size, View, draw
 from fieldpack.report import FitReport
@@ -29,9 +30,14 @@ from fieldpack.signals.description import (
 
 SIGNAL = "S"
 NETWORK = "N"
+PYRAMID = "P"
 PALETTE = "p"
 PROFILE = "c"
 _MAX_PROFILE_BYTES = 1 << 24
+_CONTENTS: dict[str, Callable[[bytes, Description, int], Content]] = {
+    NETWORK: NetworkContent,
+    PYRAMID: PyramidContent,
+}
 
 
 class Field:
@@ -61,12 +67,9 @@ class Field:
         self._sections = sections
         self._palette = _read_palette(sections.get(PALETTE), self.description)
         self._icc_profile = _read_profile(sections.get(PROFILE))
-        self._program, self._costs = read_program(sections[NETWORK])
-        if self._program.axes != len(self.description.positions):
-            raise FormatError("the network and the signal differ in their number of coordinates")
-        if self._program.output_channels != self.description.channels:
-            raise FormatError("the network and the signal differ in their number of channels")
-        self._evaluator = Evaluator(self._program, threads)
+        kind = NETWORK if NETWORK in sections else PYRAMID
+        self._content = _CONTENTS[kind](sections[kind], self.description, threads)
+        self._evaluator = self._content.evaluator
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -170,7 +173,6 @@ class Field:
             "format_version": VERSION,
             "bytes": len(self._data),
             "shape": list(self.shape),
-            "field": "network",
         }
         if isinstance(description, PictureDescription):
             info |= {
@@ -191,24 +193,7 @@ class Field:
         info["sections"] = [
             {"name": name, "bytes": len(payload)} for name, payload in self._sections.items()
         ]
-        weights = self._program.weight_count
-        info["network"] = {
-            "operations": len(self._program.operations),
-            "weights": weights,
-            "bits_per_weight": 8 * len(self._sections[NETWORK]) / max(1, weights),
-            "multiplications_per_point": self._program.multiplications,
-            "tensors": [
-                {
-                    "operation": Opcode(
-                        self._program.operations[cost.operation].opcode
-                    ).name.lower(),
-                    "shape": list(cost.shape),
-                    "step": cost.step,
-                    "bytes": cost.bits / 8,
-                }
-                for cost in self._costs
-            ],
-        }
+        info |= self._content.info()
         return info
 
 
@@ -229,6 +214,34 @@ def network_file(
         palette: (n, 3 or 4) colours that a picture is drawn with, if only these.
         icc_profile: A picture's colour profile.
     """
+    content = Section(NETWORK, write_program(program, tensors))
+    return _file(description, content, palette, icc_profile)
+
+
+def pyramid_file(
+    description: PictureDescription,
+    payload: bytes,
+    *,
+    palette: NDArray[np.uint8] | None = None,
+    icc_profile: bytes | None = None,
+) -> bytes:
+    """Return the bytes of a file that holds one picture as a pyramid.
+
+    Args:
+        description: The picture's.
+        payload: What `fieldpack.codec.write_pyramid` returns.
+        palette: (n, 3 or 4) colours that the picture is drawn with, if only these.
+        icc_profile: Its colour profile.
+    """
+    return _file(description, Section(PYRAMID, payload), palette, icc_profile)
+
+
+def _file(
+    description: Description,
+    content: Section,
+    palette: NDArray[np.uint8] | None,
+    icc_profile: bytes | None,
+) -> bytes:
     writer = ByteWriter()
     description.write(writer)
     sections = [Section(SIGNAL, writer.getvalue())]
@@ -236,8 +249,7 @@ def network_file(
         sections.append(Section(PALETTE, palette.tobytes()))
     if icc_profile is not None:
         sections.append(Section(PROFILE, zlib.compress(icc_profile, 9)))
-    sections.append(Section(NETWORK, write_program(program, tensors)))
-    return pack(sections)
+    return pack([*sections, content])
 
 
 def _first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
@@ -248,7 +260,7 @@ def _first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
     for section in sections:
         if section.name == SIGNAL and SIGNAL in found:
             break
-        if section.name not in (SIGNAL, NETWORK, PALETTE, PROFILE):
+        if section.name not in (SIGNAL, NETWORK, PYRAMID, PALETTE, PROFILE):
             if section.skippable:
                 continue
             raise FormatError(
@@ -257,8 +269,8 @@ def _first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
         if section.name in found:
             raise FormatError(f"the file has section {section.name!r} twice for one signal")
         found[section.name] = section.payload
-    if NETWORK not in found:
-        raise FormatError("the file's signal has no field")
+    if (NETWORK in found) == (PYRAMID in found):
+        raise FormatError("the file's signal does not have one field")
     return found
 
 

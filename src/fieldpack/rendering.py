@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldpack.content import FieldEvaluator
 from fieldpack.errors import RequestError
-from fieldpack.program import Evaluator
 from fieldpack.signals.description import MAX_PIXELS, PictureDescription, to_units
 
 _BAND_POINTS = 1 << 20
@@ -93,7 +93,7 @@ class View:
 
 
 def draw(
-    evaluator: Evaluator,
+    evaluator: FieldEvaluator,
     description: PictureDescription,
     view: View,
     progress: Progress | None = None,

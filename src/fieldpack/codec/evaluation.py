@@ -62,7 +62,8 @@ class PyramidEvaluator:
         rows, y = _taps(coordinates[1], self._height)
         pixels = self.pixels()
         if _whole(x) and _whole(y):
-            return pixels[rows[1]][:, columns[1]]
+            exact: NDArray[np.float32] = pixels[rows[1]][:, columns[1]]
+            return exact
         top, bottom = rows.min(), rows.max() + 1
         band = pixels[top:bottom]
         lines = np.zeros((len(band), columns.shape[1], pixels.shape[2]), np.float32)

@@ -130,9 +130,7 @@ def fit_pyramid(
         return float(report["distortion"] + lambda_ * sum(report["bits"]) / pixels)
 
     tensors = quantize_networks(parameters, shape, loss, lambda_ / pixels)
-    latents = [
-        np.rint(trainer.quantised(k)).astype(np.int32) for k in range(shape.grids)
-    ]
+    latents = [np.rint(trainer.quantised(k)).astype(np.int32) for k in range(shape.grids)]
     return Fitted(tensors, latents, done)
 
 

@@ -100,9 +100,7 @@ class ModelShape:
 
         perceptron("synthesis", self.synthesis)
         for layer in range(self.convolutions):
-            tensors.append(
-                (f"convolution.{layer}.weight", (self.channels, self.channels, 3, 3))
-            )
+            tensors.append((f"convolution.{layer}.weight", (self.channels, self.channels, 3, 3)))
             tensors.append((f"convolution.{layer}.bias", (self.channels,)))
         for index in range(max(self.set_of_grid) + 1):
             perceptron(f"context{index}", self.context)

@@ -57,9 +57,7 @@ class Pyramid:
         return flat_parameters(self.shape, self.tensors)
 
 
-def flat_parameters(
-    shape: ModelShape, tensors: Sequence[QuantizedTensor]
-) -> NDArray[np.float32]:
+def flat_parameters(shape: ModelShape, tensors: Sequence[QuantizedTensor]) -> NDArray[np.float32]:
     """Return the dequantised weights as one flat vector."""
     return np.concatenate([np.zeros(0, np.float32), *(t.values().ravel() for t in tensors)])
 
@@ -190,5 +188,3 @@ def _read_shape(reader: ByteReader, channels: int) -> ModelShape:
     if not valid:
         raise FormatError(f"{_NAME} has a model of unknown sizes")
     return ModelShape(channels, grids, hidden[0], convolutions, neighbours, hidden[1], sets)
-
-

@@ -11,6 +11,7 @@ field([[0.0, 0.0]])                         # its value at any point
 from importlib.metadata import version as _version
 
 from fieldpack.api import decode, open
+from fieldpack.encoding import encode
 from fieldpack.errors import FieldpackError, FormatError, RequestError, SignalError
 from fieldpack.field import Field
 from fieldpack.fitting import FitState, fit
@@ -28,6 +29,7 @@ __all__ = [
     "RequestError",
     "SignalError",
     "decode",
+    "encode",
     "fit",
     "open",
 ]

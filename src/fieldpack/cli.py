@@ -7,6 +7,7 @@ import json
 import math
 import os
 import sys
+import time
 import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,13 +17,15 @@ from rich.console import Console
 from rich.table import Table
 
 import fieldpack
+from fieldpack.codec.fit import Progress
+from fieldpack.encoding import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.files import check_writable, shown
 from fieldpack.fitting import FitState
 from fieldpack.metrics import psnr
 from fieldpack.rendering import Region, Size
 from fieldpack.signals import Picture, read_picture, write_picture
-from fieldpack.terminal import FitDisplay
+from fieldpack.terminal import EncodeDisplay, FitDisplay
 
 app = typer.Typer(
     add_completion=False,
@@ -167,6 +170,71 @@ def fit(
 
 
 @app.command()
+def encode(
+    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="The .fpk file; default: INPUT's name.")
+    ] = None,
+    lambda_: Annotated[
+        float, typer.Option("--lambda", help="Cost of a bit a pixel: more means smaller, worse.")
+    ] = DEFAULT_LAMBDA,
+    effort: Annotated[int, typer.Option(min=1, max=9, help="1 fast, 9 small.")] = DEFAULT_EFFORT,
+    seed: Annotated[int, typer.Option(min=0, help="Of the first networks and the noise.")] = 0,
+    threads: Threads = 0,
+    as_json: Json = False,
+) -> None:
+    """Compress a picture into a .fpk file."""
+    picture = read_picture(input)
+    target = output if output is not None else input.with_suffix(".fpk")
+    check_writable(target)
+    started = time.perf_counter()
+    passes = 0
+    with EncodeDisplay(_stderr, picture.width * picture.height) as display:
+
+        def on_pass(state: Progress) -> None:
+            nonlocal passes
+            passes = state.step + 1
+            display.update(state)
+
+        data = fieldpack.encode(
+            picture,
+            lambda_=lambda_,
+            effort=effort,
+            seed=seed,
+            threads=threads,
+            callback=on_pass,
+        )
+    field = fieldpack.open(data, threads=threads)
+    quality = _psnr(picture, field.picture())
+    field.save(target)
+    seconds = time.perf_counter() - started
+    bpp = 8 * len(data) / (picture.width * picture.height)
+    if as_json:
+        _print_json(
+            {
+                "input": os.fspath(input),
+                "output": os.fspath(target),
+                "bytes": len(data),
+                "bpp": bpp,
+                "psnr": quality,
+                "width": picture.width,
+                "height": picture.height,
+                "channels": picture.channels,
+                "bit_depth": picture.bit_depth,
+                "effort": effort,
+                "lambda": lambda_,
+                "steps": passes,
+                "seconds": seconds,
+            }
+        )
+    else:
+        typer.echo(
+            f"{shown(target)}: {len(data):,} bytes, {bpp:.3f} bits a pixel, "
+            f"PSNR {quality:.2f} dB, {passes} passes in {seconds:.1f} s"
+        )
+
+
+@app.command()
 def decode(
     file: Annotated[Path, typer.Argument(metavar="FILE.fpk", help="The file to draw.")],
     output: Annotated[
@@ -225,6 +293,28 @@ def info(
     else:
         shape = " x ".join(str(n) for n in details["shape"])
         console.print(f"{shown(file)}: samples of shape {shape}, {size:,} bytes", markup=False)
+    if details["field"] == "network":
+        _print_network(console, details)
+    elif details["field"] == "pyramid":
+        _print_pyramid(console, details)
+
+
+def _print_pyramid(console: Console, details: dict[str, Any]) -> None:
+    pyramid = details["pyramid"]
+    console.print(
+        f"pyramid: {pyramid['latent_bytes']:,} bytes of latents, "
+        f"{pyramid['network_bytes']:,} bytes "
+        f"of networks ({pyramid['weights']:,} weights)"
+    )
+    table = Table("grid", "not zero", "largest", box=None)
+    for grid in pyramid["grids"]:
+        height, width = grid["shape"]
+        table.add_row(f"{width} x {height}", f"{grid['nonzero']:,}", str(grid["largest"]))
+    console.print(table)
+
+
+def _print_network(console: Console, details: dict[str, Any]) -> None:
+    size = details["bytes"]
     network = details["network"]
     console.print(
         f"network: {network['weights']:,} weights of {network['bits_per_weight']:.2f} bits, "

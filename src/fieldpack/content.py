@@ -105,6 +105,8 @@ class PyramidContent:
     def info(self) -> dict[str, Any]:
         """Sizes of the model, its networks and its grids."""
         shape = self._pyramid.shape
+        if shape is None:
+            return {"field": "constant"}
         grids = [
             {
                 "shape": list(grid.shape),

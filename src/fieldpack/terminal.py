@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from types import TracebackType
@@ -14,11 +15,60 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.style import Style
 from rich.text import Text
 
+from fieldpack.codec.fit import Progress as PassState
 from fieldpack.fitting import FitState
 from fieldpack.rendering import Size
 
 _REDRAW_SECONDS = 1.0
 _UPPER_HALF = "\N{UPPER HALF BLOCK}"
+
+
+class EncodeDisplay:
+    """A progress bar with passes, loss, PSNR, bits a pixel and time left.
+
+    Shows nothing unless `console` is a terminal.
+
+    Args:
+        console: Where to show it.
+        pixels: Of the picture.
+    """
+
+    def __init__(self, console: Console, pixels: int) -> None:
+        self._pixels = pixels
+        self._progress = Progress(
+            TextColumn("pass {task.completed}"),
+            BarColumn(),
+            TextColumn("PSNR {task.fields[psnr]:.2f} dB  {task.fields[bpp]:.3f} bpp"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=None, psnr=0.0, bpp=0.0)
+
+    def __enter__(self) -> EncodeDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, state: PassState) -> None:
+        """Show a pass."""
+        self._progress.update(
+            self._task,
+            total=state.passes,
+            completed=state.step + 1,
+            psnr=-10 * math.log10(max(state.distortion, 1e-20)),
+            bpp=sum(state.bits) / self._pixels,
+        )
 
 
 class FitDisplay:

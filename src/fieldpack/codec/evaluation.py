@@ -33,15 +33,22 @@ class PyramidEvaluator:
     def pixels(self) -> NDArray[np.float32]:
         """Values (H, W, C) at the pixel centres."""
         if self._pixels is None:
-            self._pixels = _engine.synthesise(
-                engine_model(self._pyramid.shape),
-                self._pyramid.parameters,
-                self._height,
-                self._width,
-                self._pyramid.latents,
-                self._threads,
-            )
+            self._pixels = self._draw()
         return self._pixels
+
+    def _draw(self) -> NDArray[np.float32]:
+        pyramid = self._pyramid
+        if pyramid.shape is None:
+            assert pyramid.colour is not None
+            return np.broadcast_to(pyramid.colour, (self._height, self._width, len(pyramid.colour)))
+        return _engine.synthesise(
+            engine_model(pyramid.shape),
+            pyramid.parameters,
+            self._height,
+            self._width,
+            pyramid.latents,
+            self._threads,
+        )
 
     def points(self, coordinates: NDArray[np.float64]) -> NDArray[np.float32]:
         """Values (n, C) at coordinates (n, 2) in [-1, 1], x first."""

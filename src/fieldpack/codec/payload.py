@@ -38,26 +38,28 @@ class Pyramid:
     """A decoded pyramid.
 
     Attributes:
-        shape: The model's sizes.
+        shape: The model's sizes, or None for a picture of one colour.
         tensors: Its quantised networks, in the order of `shape.offsets`, empty ones left out.
         latents: One array a grid, finest first.
         network_bytes: What the networks take in the file.
         latent_bytes: What the latents take.
+        colour: (C,) of a picture of one colour, else None.
     """
 
-    shape: ModelShape
+    shape: ModelShape | None
     tensors: tuple[QuantizedTensor, ...]
     latents: Latents
     network_bytes: int
     latent_bytes: int
+    colour: NDArray[np.float32] | None = None
 
     @property
     def parameters(self) -> NDArray[np.float32]:
         """The networks as the flat vector that the engine reads."""
-        return flat_parameters(self.shape, self.tensors)
+        return flat_parameters(self.tensors)
 
 
-def flat_parameters(shape: ModelShape, tensors: Sequence[QuantizedTensor]) -> NDArray[np.float32]:
+def flat_parameters(tensors: Sequence[QuantizedTensor]) -> NDArray[np.float32]:
     """Return the dequantised weights as one flat vector."""
     return np.concatenate([np.zeros(0, np.float32), *(t.values().ravel() for t in tensors)])
 
@@ -108,10 +110,19 @@ def write_pyramid(
     writer.varint(len(stream))
     writer.raw(stream)
     coded, bits = _engine.encode_latents(
-        engine_model(shape), flat_parameters(shape, tensors), height, width, latents, empty
+        engine_model(shape), flat_parameters(tensors), height, width, latents, empty
     )
     writer.raw(coded)
     return writer.getvalue(), bits
+
+
+def write_constant(colour: NDArray[np.float32]) -> bytes:
+    """Return the payload of a picture whose pixels all are `colour` (C,): no grid at all."""
+    writer = ByteWriter()
+    writer.byte(0)
+    for value in colour:
+        writer.float32(float(value))
+    return writer.getvalue()
 
 
 def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyramid:
@@ -121,7 +132,12 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
         FormatError: It is not valid.
     """
     reader = ByteReader(payload, _NAME)
-    shape = _read_shape(reader, channels)
+    grids = reader.byte()
+    if grids == 0:
+        colour = np.array([reader.float32() for _ in range(channels)], np.float32)
+        reader.end()
+        return Pyramid(None, (), [], len(payload), 0, colour)
+    shape = _read_shape(reader, channels, grids)
     if shape.grids > _most_grids(height, width):
         raise FormatError(f"{_NAME} has more grids than the picture has room for")
     mask = reader.varint(limit=(1 << shape.grids) - 1)
@@ -141,7 +157,7 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
     )
     stream = reader.rest()
     latents = _engine.decode_latents(
-        engine_model(shape), flat_parameters(shape, tensors), height, width, stream, empty
+        engine_model(shape), flat_parameters(tensors), height, width, stream, empty
     )
     return Pyramid(shape, tensors, latents, len(payload) - len(stream), len(stream))
 
@@ -166,8 +182,8 @@ def _write_shape(writer: ByteWriter, shape: ModelShape) -> None:
             writer.byte(index)
 
 
-def _read_shape(reader: ByteReader, channels: int) -> ModelShape:
-    grids, convolutions, neighbours = reader.byte(), reader.byte(), reader.byte()
+def _read_shape(reader: ByteReader, channels: int, grids: int) -> ModelShape:
+    convolutions, neighbours = reader.byte(), reader.byte()
     hidden = []
     for _ in range(2):
         layers = reader.byte()

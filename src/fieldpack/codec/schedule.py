@@ -1,4 +1,4 @@
-"""How training proceeds: temperature, noise and rates by progress."""
+"""How the settings of training move from the first pass to the last."""
 
 from __future__ import annotations
 
@@ -7,15 +7,12 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What one training step uses.
+class Settings:
+    """Settings of one pass.
 
-    Attributes:
-        hard: Hard rounding with straight-through gradients rather than soft rounding with noise.
-        temperature: Of the soft rounding.
-        noise: Half width of the uniform noise, in quantisation steps.
-        latent_rate: Adam's step of the latents, in quantisation steps.
-        network_rate: Step of the networks.
+    Rounding is soft at `temperature` with uniform noise of half width `noise` (in quantisation
+    steps), or plain when `hard`; `latent_rate` is the optimiser's step in quantisation steps,
+    `network_rate` that of the network weights.
     """
 
     hard: bool
@@ -27,44 +24,41 @@ class Setting:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A training schedule; `at` gives the setting at a progress of 0 to 1.
+    """Soft rounding while step sizes fall along half a cosine, then a few passes of hard rounding.
 
-    Attributes:
-        temperature: At the start and at the end of soft rounding, falling geometrically.
-        noise: Likewise, falling linearly.
-        latent_rate: Largest and smallest, along a cosine.
-        network_rate: Likewise.
-        hard_part: The part of all steps, at the end, that rounds hard.
-        hard_latent_rate: Largest latent rate there, falling to 0.
+    The hard stage needs small steps: straight-through gradients have no noise to average over, so
+    larger ones carry latents over rounding thresholds and the rate explodes.
     """
 
+    passes: int
+    warm_up: int = 100  # passes over which the network's step size grows
+    hard_fraction: float = 0.03
     temperature: tuple[float, float] = (0.3, 0.15)
     noise: tuple[float, float] = (0.5, 0.5)
-    latent_rate: tuple[float, float] = (0.2, 0.02)
+    latent_rate: tuple[float, float, float] = (0.2, 0.04, 0.002)  # first, last soft, first hard
     network_rate: tuple[float, float] = (0.01, 0.001)
-    hard_part: float = 0.05
-    hard_latent_rate: float = 0.02
 
-    def at(self, progress: float) -> Setting:
-        """Return the setting at a part of the training done."""
-        soft_part = 1 - self.hard_part
-        if progress >= soft_part:
-            left = max(0.0, (1 - progress) / self.hard_part)
-            return Setting(
-                True, 0.1, 0.0, self.hard_latent_rate * left, self.network_rate[1] * left
-            )
-        done = progress / soft_part
-        cosine = 0.5 + 0.5 * math.cos(math.pi * done)
-        hot, cold = self.temperature
-        return Setting(
-            hard=False,
-            temperature=hot * (cold / hot) ** done,
-            noise=self.noise[0] + (self.noise[1] - self.noise[0]) * done,
-            latent_rate=_between(self.latent_rate, cosine),
-            network_rate=_between(self.network_rate, cosine),
+    @property
+    def soft_passes(self) -> int:
+        """How many passes round softly."""
+        return self.passes - int(self.passes * self.hard_fraction)
+
+    def at(self, step: int) -> Settings:
+        """Settings of pass `step`, counted from 0."""
+        soft = self.soft_passes
+        first_network, last_network = self.network_rate
+        first, last, hard = self.latent_rate
+        if step >= soft:
+            left = 1 - (step - soft) / max(1, self.passes - soft)
+            return Settings(True, self.temperature[1], 0.0, hard * left, last_network * left)
+        done = step / max(1, soft)
+        falling = 0.5 * (1 + math.cos(math.pi * done))
+        warm = min(1.0, (step + 1) / self.warm_up)
+        start, end = self.temperature
+        return Settings(
+            False,
+            start * (end / start) ** done,
+            self.noise[0] + (self.noise[1] - self.noise[0]) * done,
+            last + (first - last) * falling,
+            (last_network + (first_network - last_network) * falling) * warm,
         )
-
-
-def _between(largest_and_smallest: tuple[float, float], part: float) -> float:
-    largest, smallest = largest_and_smallest
-    return smallest + (largest - smallest) * part

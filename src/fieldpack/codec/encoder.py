@@ -1,0 +1,91 @@
+"""From a picture's values to the bytes of a pyramid: fit, quantise, code, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fieldpack.codec.fit import Fitted, Progress, fit, make_trainer
+from fieldpack.codec.model import FloatArray, ModelShape, grids_of
+from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
+from fieldpack.codec.quantization import quantize_networks
+from fieldpack.codec.schedule import Schedule
+from fieldpack.errors import FieldpackError
+from fieldpack.program.weights import QuantizedTensor
+
+PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 8000, 9: 15000}
+"""Passes over the whole picture by effort."""
+
+
+@dataclass(frozen=True)
+class EncodedPyramid:
+    """A coded pyramid.
+
+    Attributes:
+        payload: The bytes of a section P.
+        passes: Passes done.
+        latent_bits: By grid, finest first.
+    """
+
+    payload: bytes
+    passes: int
+    latent_bits: tuple[float, ...]
+
+
+def encode_pyramid(
+    image: FloatArray,
+    lambda_: float,
+    effort: int,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    callback: Callable[[Progress], None] | None = None,
+) -> EncodedPyramid:
+    """Fit a pyramid to a picture and code it.
+
+    Args:
+        image: (H, W, C) float32, C = 1 to 4, in [0, 1].
+        lambda_: Loss of one bit a pixel, against the mean squared error.
+        effort: 1 to 9, see `PASSES`.
+        seed: Of the first networks and the training noise.
+        threads: Threads of the engine; the bytes do not depend on it.
+        callback: Called after every pass.
+    """
+    height, width, channels = image.shape
+    colour = image[0, 0]
+    if (image == colour).all():
+        return EncodedPyramid(write_constant(colour), 0, ())
+    shape = ModelShape(channels=channels, grids=grids_of(height, width))
+    passes = PASSES[effort]
+    fitted = fit(
+        image, shape, lambda_, Schedule(passes), threads=threads, seed=seed, callback=callback
+    )
+    tensors = _quantize(fitted, image, lambda_, threads)
+    latents: Latents = [np.rint(grid).astype(np.int32) for grid in fitted.latents]
+    payload, bits = write_pyramid(shape, tensors, latents, height, width)
+    _verify(payload, latents, image.shape)
+    return EncodedPyramid(payload, passes, tuple(bits))
+
+
+def _quantize(
+    fitted: Fitted, image: FloatArray, lambda_: float, threads: int
+) -> list[QuantizedTensor]:
+    trainer = make_trainer(fitted.shape, image, threads=threads)
+    for k, grid in enumerate(fitted.latents):
+        trainer.set_latents(k, grid)
+    pixels = image.shape[0] * image.shape[1]
+
+    def loss(parameters: FloatArray) -> float:
+        report = trainer.evaluate(parameters, hard=True)
+        return float(report["distortion"] + lambda_ * sum(report["bits"]) / pixels)
+
+    return quantize_networks(fitted.parameters, fitted.shape, loss, lambda_ / pixels)
+
+
+def _verify(payload: bytes, latents: Latents, size: tuple[int, ...]) -> None:
+    height, width, channels = size
+    decoded = read_pyramid(payload, channels, height, width).latents
+    if not all((a == b).all() for a, b in zip(decoded, latents, strict=True)):
+        raise FieldpackError("the coded latents do not decode to what was coded; please report it")

@@ -96,9 +96,7 @@ class ModelShape:
 
         perceptron("synthesis", self.synthesis)
         for layer in range(self.convolutions):
-            tensors.append(
-                (f"convolution.{layer}.weight", (self.channels, self.channels, 3, 3))
-            )
+            tensors.append((f"convolution.{layer}.weight", (self.channels, self.channels, 3, 3)))
             tensors.append((f"convolution.{layer}.bias", (self.channels,)))
         for index in range(max(self.set_of_grid) + 1):
             perceptron(f"context{index}", self.context)
@@ -118,20 +116,29 @@ class ModelShape:
             start += count
         return out
 
-    def initial_parameters(self, seed: int = 0) -> FloatArray:
-        """A starting point for training without a prior: cubic upsampling, small random layers."""
+    def initial_parameters(self, seed: int = 0, gain: float = 0.1) -> FloatArray:
+        """A starting point for training without a prior.
+
+        Cubic upsampling, random small layers, 3x3 layers that change nothing. `gain` is about how
+        far one quantisation step of the finest grid moves a colour; coarser grids start with less,
+        because each of their latents moves more pixels. Without this scale most of a short
+        training goes into finding it, and some seeds never do.
+        """
         random = np.random.default_rng(seed)
         flat = np.zeros(self.parameters, np.float32)
-        for name, tensor in self.views(flat).items():
-            if name == "taps":
-                # The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
-                tensor[:] = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
-            elif name.endswith("weight") and not name.startswith("convolution"):
-                tensor[:] = random.normal(0, np.sqrt(1.0 / tensor.shape[1]), tensor.shape)
         views = self.views(flat)
-        last = f"synthesis.{self.synthesis.layers - 1}"
-        views[f"{last}.weight"][:] *= 0.1
-        views[f"{last}.bias"][:] = 0.5
+        # The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
+        views["taps"][:] = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
+        for name, tensor in views.items():
+            if name.endswith("weight") and not name.startswith("convolution"):
+                tensor[:] = random.normal(0, np.sqrt(1.0 / tensor.shape[1]), tensor.shape)
+        gains = gain * 2 ** (-0.5 * np.arange(self.grids))
+        views["synthesis.0.weight"][:] = gains * random.normal(
+            0, 1, views["synthesis.0.weight"].shape
+        )
+        for layer in range(1, self.synthesis.layers):
+            views[f"synthesis.{layer}.weight"][:] *= np.sqrt(2)
+        views[f"synthesis.{self.synthesis.layers - 1}.bias"][:] = 0.5
         for index in range(max(self.set_of_grid) + 1):
             views[f"context{index}.{self.context.layers - 1}.weight"][:] *= 0.1
         return flat

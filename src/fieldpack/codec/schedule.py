@@ -1,0 +1,64 @@
+"""How the settings of training move from the first pass to the last."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of one pass.
+
+    Rounding is soft at `temperature` with uniform noise of half width `noise` (in quantisation
+    steps), or plain when `hard`; `latent_rate` is the optimiser's step in quantisation steps,
+    `network_rate` that of the network weights.
+    """
+
+    hard: bool
+    temperature: float
+    noise: float
+    latent_rate: float
+    network_rate: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Soft rounding while step sizes fall along half a cosine, then a few passes of hard rounding.
+
+    The hard stage needs small steps: straight-through gradients have no noise to average over, so
+    larger ones carry latents over rounding thresholds and the rate explodes.
+    """
+
+    passes: int
+    warm_up: int = 100  # passes over which the network's step size grows
+    hard_fraction: float = 0.03
+    temperature: tuple[float, float] = (0.3, 0.15)
+    noise: tuple[float, float] = (0.5, 0.5)
+    latent_rate: tuple[float, float, float] = (0.2, 0.04, 0.002)  # first, last soft, first hard
+    network_rate: tuple[float, float] = (0.01, 0.001)
+
+    @property
+    def soft_passes(self) -> int:
+        """How many passes round softly."""
+        return self.passes - int(self.passes * self.hard_fraction)
+
+    def at(self, step: int) -> Settings:
+        """Settings of pass `step`, counted from 0."""
+        soft = self.soft_passes
+        first_network, last_network = self.network_rate
+        first, last, hard = self.latent_rate
+        if step >= soft:
+            left = 1 - (step - soft) / max(1, self.passes - soft)
+            return Settings(True, self.temperature[1], 0.0, hard * left, last_network * left)
+        done = step / max(1, soft)
+        falling = 0.5 * (1 + math.cos(math.pi * done))
+        warm = min(1.0, (step + 1) / self.warm_up)
+        start, end = self.temperature
+        return Settings(
+            False,
+            start * (end / start) ** done,
+            self.noise[0] + (self.noise[1] - self.noise[0]) * done,
+            last + (first - last) * falling,
+            (last_network + (first_network - last_network) * falling) * warm,
+        )

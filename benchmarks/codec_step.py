@@ -9,6 +9,7 @@ process. Times are the minimum over the passes: other work on the machine only a
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -20,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from fieldpack.codec.model import NEIGHBOURS, ModelShape
+from fieldpack._engine import instruction_set
+from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.model import FloatArray, ModelShape
 
 HEIGHT, WIDTH = 512, 768
 RESULT = Path(__file__).parent / "results" / "codec_step.json"
@@ -38,7 +41,7 @@ def multiplications(shape: ModelShape) -> dict[str, float]:
     """
 
     def dense(sizes: tuple[int, ...]) -> int:
-        return 3 * sum(i * o for i, o in zip(sizes, sizes[1:], strict=False))
+        return 3 * sum(i * o for i, o in itertools.pairwise(sizes))
 
     pixels = HEIGHT * WIDTH
     latents = sum(-(-HEIGHT // 2**k) * -(-WIDTH // 2**k) for k in range(shape.grids))
@@ -55,25 +58,13 @@ def multiplications(shape: ModelShape) -> dict[str, float]:
     }
 
 
-def image() -> np.ndarray:
+def image() -> FloatArray:
     return np.random.default_rng(0).random((HEIGHT, WIDTH, 3), np.float32)
 
 
 def time_engine(name: str, threads: int, passes: int) -> dict[str, Any]:
-    from fieldpack._engine import Trainer, instruction_set
-
     shape = SHAPES[name]
-    trainer = Trainer(
-        image(),
-        None,
-        grids=shape.grids,
-        synthesis=shape.synthesis.sizes,
-        convolutions=shape.convolutions,
-        neighbours=NEIGHBOURS[: shape.neighbours],
-        context=shape.context.sizes,
-        context_set_of=shape.set_of_grid,
-        threads=threads,
-    )
+    trainer = make_trainer(shape, image(), threads=threads)
     parameters = shape.initial_parameters()
     gradient = np.zeros_like(parameters)
     best, parts = float("inf"), dict[str, float]()
@@ -98,10 +89,11 @@ def time_engine(name: str, threads: int, passes: int) -> dict[str, Any]:
 
 
 def time_torch(name: str, threads: int, passes: int) -> dict[str, Any]:
-    import torch
+    # Only the child that measures PyTorch pays for its import.
+    import torch  # noqa: PLC0415
 
     sys.path.insert(0, str(Path(__file__).parent.parent))
-    from prior import reference
+    from prior import reference  # noqa: PLC0415
 
     torch.set_num_threads(threads)
     shape = SHAPES[name]
@@ -122,8 +114,8 @@ def time_torch(name: str, threads: int, passes: int) -> dict[str, Any]:
             )
             for y in latents
         ]
-        loss, _, _ = reference.loss(noisy, target, None, flat, shape, 0.001)
-        loss.backward()
+        loss, _, _ = reference.loss(noisy, target, None, flat, shape, lambda_=0.001)
+        loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
         best = min(best, time.perf_counter() - start)
     return {"model": name, "isa": "torch " + torch.__version__, "threads": threads,
@@ -136,8 +128,11 @@ def in_child(arguments: list[str], isa: str = "") -> dict[str, Any]:
         [sys.executable, __file__, *arguments], env=environment, check=True, capture_output=True
     )
     row: dict[str, Any] = json.loads(done.stdout)
-    print(f"{row['model']:8} {row['isa']:14} {row['threads']} threads "
-          f"{row['milliseconds']:9.1f} ms {row.get('gflops', 0):7.1f} GFLOP/s", flush=True)  # fmt: skip
+    print(
+        f"{row['model']:8} {row['isa']:14} {row['threads']} threads "
+        f"{row['milliseconds']:9.1f} ms {row.get('gflops', 0):7.1f} GFLOP/s",
+        flush=True,
+    )
     return row
 
 

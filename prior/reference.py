@@ -94,11 +94,14 @@ def synthesise(grids: Sequence[Tensor], shape: ModelShape, tensors: dict[str, Te
     x = perceptron(planes.permute(1, 2, 0), shape.synthesis, tensors, "synthesis").permute(2, 0, 1)
     for layer in range(shape.convolutions):
         padded = functional.pad(x[None], (1, 1, 1, 1), mode="replicate")
-        y = x + functional.conv2d(
-            padded,
-            tensors[f"convolution.{layer}.weight"],
-            tensors[f"convolution.{layer}.bias"],
-        )[0]
+        y = (
+            x
+            + functional.conv2d(
+                padded,
+                tensors[f"convolution.{layer}.weight"],
+                tensors[f"convolution.{layer}.bias"],
+            )[0]
+        )
         x = y if layer == shape.convolutions - 1 else functional.leaky_relu(y, LEAK)
     return x
 
@@ -127,6 +130,7 @@ def loss(
     weights: Tensor | None,
     flat: Tensor,
     shape: ModelShape,
+    *,
     lambda_: float,
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Loss, distortion and bits by grid of quantised latents against an image [C, H, W]."""

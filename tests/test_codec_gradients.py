@@ -9,29 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from fieldpack._engine import Trainer
-from fieldpack.codec.model import NEIGHBOURS, ModelShape, grids_of
+from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.model import ModelShape, grids_of
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from prior import reference  # noqa: E402
+from prior import reference
 
 LAMBDA = 0.01
 
 SIZES = [(1, 1), (1, 9), (5, 3), (17, 23), (64, 64), (45, 301), (97, 130)]
-
-
-def make_trainer(shape: ModelShape, image: np.ndarray, weights: np.ndarray | None, threads: int):
-    return Trainer(
-        image,
-        weights,
-        grids=shape.grids,
-        synthesis=shape.synthesis.sizes,
-        convolutions=shape.convolutions,
-        neighbours=NEIGHBOURS[: shape.neighbours],
-        context=shape.context.sizes,
-        context_set_of=shape.set_of_grid,
-        threads=threads,
-    )
 
 
 def example(height: int, width: int, shape: ModelShape, weighted: bool, seed: int = 0):
@@ -52,7 +38,7 @@ def reference_step(image, weights, parameters, quantised, shape):
     grids = [torch.tensor(q, dtype=torch.float64, requires_grad=True) for q in quantised]
     planes = torch.tensor(image, dtype=torch.float64).permute(2, 0, 1)
     w = None if weights is None else torch.tensor(weights, dtype=torch.float64).permute(2, 0, 1)
-    loss, distortion, bits = reference.loss(grids, planes, w, flat, shape, LAMBDA)
+    loss, distortion, bits = reference.loss(grids, planes, w, flat, shape, lambda_=LAMBDA)
     loss.backward()
     return (
         distortion.item(),
@@ -190,7 +176,9 @@ def test_latents_follow_adam():
     y = torch.tensor(latents[1], requires_grad=True)
     adam = torch.optim.Adam([y], lr=0.1, betas=(0.8, 0.95), eps=1e-12)
     for step in range(4):
-        trainer.step(parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids)
+        trainer.step(
+            parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids
+        )
         y.grad = torch.tensor(trainer.quantised_gradient(1) * trainer.slope(1))
         adam.step()
         np.testing.assert_allclose(trainer.latents(1), y.detach(), atol=1e-4)

@@ -1,7 +1,7 @@
 """Optimiser of the few network weights: Adam in the eigenbasis of Shampoo's preconditioner (SOAP).
 
-Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024. A layer's weights and biases
-form one matrix, so that the preconditioner sees both.
+Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", 2024. A layer's weights and
+biases form one matrix, so that the preconditioner sees both.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
+#include <nanobind/stl/tuple.h>
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
@@ -205,19 +206,25 @@ void bind_decoder(nb::module_& module) {
   module.def(
       "synthesise",
       [](const ModelShape& model, ConstVector parameters, int height, int width,
-         const std::vector<IntGrid>& latents, int threads) {
+         const std::vector<IntGrid>& latents, std::tuple<int, int, int, int> region, int threads) {
         require_sizes(model, parameters, height, width);
         const auto grids = read_latents(model, latents, height, width);
-        OutArray image = new_array({size_t(height), size_t(width), size_t(model.channels)});
+        const auto [top, bottom, left, right] = region;
+        require(0 <= top && top < bottom && bottom <= height && 0 <= left && left < right &&
+                    right <= width,
+                "the region is not inside the picture");
+        OutArray image =
+            new_array({size_t(bottom - top), size_t(right - left), size_t(model.channels)});
         {
           nb::gil_scoped_release release;
           fieldpack::codec::synthesise(model, parameters.data(), height, width, grids,
+                                       {top, bottom, left, right},
                                        fieldpack::usable_threads(threads), image.data());
         }
         return image;
       },
       nb::arg("model"), nb::arg("parameters"), nb::arg("height"), nb::arg("width"),
-      nb::arg("latents"), nb::arg("threads") = 0);
+      nb::arg("latents"), nb::arg("region"), nb::arg("threads") = 0);
 }
 
 }  // namespace

@@ -113,7 +113,7 @@ Latents decode_latents(const ModelShape& model, const float* parameters, int hei
 }
 
 void synthesise(const ModelShape& model, const float* parameters, int height, int width,
-                const Latents& latents, int threads, float* out) {
+                const Latents& latents, PictureRegion region, int threads, float* out) {
     const Packed packed(model, parameters);
     const CodecKernels& kernels = codec_kernels();
     const auto sizes = grid_sizes(model, height, width);
@@ -146,8 +146,11 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
     PlaneView coarse[train::kMaxGrids];
     for (std::size_t p = 0; p < planes.size(); ++p) coarse[p] = planes[p].view();
 
-    const int across = (width + kTileColumns - 1) / kTileColumns;
-    const int down = (height + kTileRows - 1) / kTileRows;
+    // Tiles start at even rows and columns: upsampling goes by pairs.
+    const int first_row = region.top / 2 * 2, first_column = region.left / 2 * 2;
+    const int across = (region.right - first_column + kTileColumns - 1) / kTileColumns;
+    const int down = (region.bottom - first_row + kTileRows - 1) / kTileRows;
+    const std::ptrdiff_t columns = region.right - region.left;
     struct Worker {
         std::vector<float> memory;
         std::vector<Plane> output;
@@ -162,10 +165,10 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
     const int channels = model.channels;
     run_parallel(threads, std::size_t(across) * down, [&](int number, std::size_t job) {
         Worker& worker = workers[number];
-        const int top = static_cast<int>(job / across) * kTileRows;
-        const int left = static_cast<int>(job % across) * kTileColumns;
-        const int bottom = std::min(top + kTileRows, height);
-        const int right = std::min(left + kTileColumns, width);
+        const int top = first_row + static_cast<int>(job / across) * kTileRows;
+        const int left = first_column + static_cast<int>(job % across) * kTileColumns;
+        const int bottom = std::min(top + kTileRows, region.bottom);
+        const int right = std::min(left + kTileColumns, region.right);
         PlaneView output[train::kMaxChannels];
         for (int c = 0; c < channels; ++c) {
             output[c] = worker.output[c].view();
@@ -175,11 +178,13 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
                                   finest.view(), {}, coarse, nullptr, output, nullptr, 0.0f,
                                   output, false, nullptr, worker.memory.data(), 0.0};
         kernels.synthesis(args);
-        for (int y = top; y < bottom; ++y)
+        for (int y = std::max(top, region.top); y < bottom; ++y)
             for (int c = 0; c < channels; ++c) {
                 const float* from = output[c].row(y);
-                float* to = out + (std::ptrdiff_t(y) * width) * channels + c;
-                for (int x = left; x < right; ++x) to[std::ptrdiff_t(x) * channels] = from[x];
+                float* to =
+                    out + ((y - region.top) * columns - region.left) * channels + c;
+                for (int x = std::max(left, region.left); x < right; ++x)
+                    to[std::ptrdiff_t(x) * channels] = from[x];
             }
     });
 }

@@ -30,8 +30,13 @@ Latents decode_latents(const train::ModelShape& model, const float* parameters, 
                        int width, const std::uint8_t* bytes, std::size_t size,
                        const std::vector<bool>& empty);
 
-// Writes [height][width][channels].
+// Part of a picture, ends excluded.
+struct PictureRegion {
+    int top, bottom, left, right;
+};
+
+// Writes the region's [rows][columns][channels]. The work grows with the region.
 void synthesise(const train::ModelShape& model, const float* parameters, int height, int width,
-                const Latents& latents, int threads, float* out);
+                const Latents& latents, PictureRegion region, int threads, float* out);
 
 }  // namespace fieldpack::codec

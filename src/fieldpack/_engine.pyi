@@ -115,9 +115,13 @@ def synthesise(
     height: int,
     width: int,
     latents: Sequence[NDArray[np.int32]],
+    region: tuple[int, int, int, int],
     threads: int = 0,
 ) -> NDArray[np.float32]:
-    """Return the picture (H, W, C) of latents; exact, whatever the machine and threads."""
+    """Return rows top .. bottom and columns left .. right of the picture of latents.
+
+    The same bits on every machine, for all numbers of threads, and for all regions.
+    """
 
 class Trainer:
     def __init__(

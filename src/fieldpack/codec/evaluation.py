@@ -30,23 +30,20 @@ class PyramidEvaluator:
         self._threads = threads
         self._pixels: NDArray[np.float32] | None = None
 
-    def pixels(self) -> NDArray[np.float32]:
-        """Values (H, W, C) at the pixel centres."""
-        if self._pixels is None:
-            self._pixels = self._draw()
-        return self._pixels
-
-    def _draw(self) -> NDArray[np.float32]:
+    def _draw(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
+        """Values at the pixel centres of some rows and columns, (rows, columns, C)."""
         pyramid = self._pyramid
         if pyramid.shape is None:
             assert pyramid.colour is not None
-            return np.broadcast_to(pyramid.colour, (self._height, self._width, len(pyramid.colour)))
+            size = (bottom - top, right - left, len(pyramid.colour))
+            return np.broadcast_to(pyramid.colour, size)
         return _engine.synthesise(
             engine_model(pyramid.shape),
             pyramid.parameters,
             self._height,
             self._width,
             pyramid.latents,
+            (top, bottom, left, right),
             self._threads,
         )
 
@@ -54,7 +51,9 @@ class PyramidEvaluator:
         """Values (n, C) at coordinates (n, 2) in [-1, 1], x first."""
         columns, x = _taps(coordinates[:, 0], self._width)
         rows, y = _taps(coordinates[:, 1], self._height)
-        pixels = self.pixels()
+        if self._pixels is None:
+            self._pixels = self._draw(0, self._height, 0, self._width)
+        pixels = self._pixels
         total = np.zeros((len(coordinates), pixels.shape[2]), np.float32)
         for i in range(4):
             line = np.zeros_like(total)
@@ -67,15 +66,14 @@ class PyramidEvaluator:
         """Values (n_y, n_x, C) at all combinations of the axes' coordinates, x first."""
         columns, x = _taps(coordinates[0], self._width)
         rows, y = _taps(coordinates[1], self._height)
-        pixels = self.pixels()
+        top, left = int(rows.min()), int(columns.min())
+        pixels = self._draw(top, int(rows.max()) + 1, left, int(columns.max()) + 1)
         if _whole(x) and _whole(y):
-            exact: NDArray[np.float32] = pixels[rows[1]][:, columns[1]]
+            exact: NDArray[np.float32] = pixels[rows[1] - top][:, columns[1] - left]
             return exact
-        top, bottom = rows.min(), rows.max() + 1
-        band = pixels[top:bottom]
-        lines = np.zeros((len(band), columns.shape[1], pixels.shape[2]), np.float32)
+        lines = np.zeros((len(pixels), columns.shape[1], pixels.shape[2]), np.float32)
         for j in range(4):
-            lines += x[j, :, np.newaxis] * band[:, columns[j]]
+            lines += x[j, :, np.newaxis] * pixels[:, columns[j] - left]
         values = np.zeros((rows.shape[1], *lines.shape[1:]), np.float32)
         for i in range(4):
             values += y[i, :, np.newaxis, np.newaxis] * lines[rows[i] - top]

@@ -26,17 +26,22 @@ class Settings:
 class Schedule:
     """Soft rounding while step sizes fall along half a cosine, then a few passes of hard rounding.
 
-    The hard stage needs small steps: straight-through gradients have no noise to average over, so
-    larger ones carry latents over rounding thresholds and the rate explodes.
+    Training begins near additive uniform noise of a whole quantisation step (temperature 1) and
+    ends near rounding; the noise shrinks only towards the end. Less noise or a lower temperature
+    early freezes latents where they are: the costliest mistake of all. The hard stage needs tiny
+    steps: straight-through gradients have no noise to average over, so larger ones carry latents
+    over rounding thresholds and the rate explodes.
     """
 
     passes: int
-    warm_up: int = 100  # passes over which the network's step size grows
-    hard_fraction: float = 0.03
-    temperature: tuple[float, float] = (0.3, 0.15)
-    noise: tuple[float, float] = (0.5, 0.5)
+    warm_up: int = (
+        200  # passes over which the network's step size grows; without it some seeds fail
+    )
+    hard_fraction: float = 0.05
+    temperature: tuple[float, float] = (1.0, 0.15)
+    noise: tuple[float, float] = (0.5, 0.3)
     latent_rate: tuple[float, float, float] = (0.2, 0.04, 0.002)  # first, last soft, first hard
-    network_rate: tuple[float, float] = (0.01, 0.001)
+    network_rate: tuple[float, float] = (0.02, 0.002)
 
     @property
     def soft_passes(self) -> int:
@@ -58,7 +63,7 @@ class Schedule:
         return Settings(
             False,
             start * (end / start) ** done,
-            self.noise[0] + (self.noise[1] - self.noise[0]) * done,
+            self.noise[0] + (self.noise[1] - self.noise[0]) * done**3,
             last + (first - last) * falling,
             (last_network + (first_network - last_network) * falling) * warm,
         )

@@ -1,0 +1,68 @@
+"""Fitting a small picture: it must converge from any seed and stop when the callback asks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fieldpack.codec.fit import fit
+from fieldpack.codec.model import ModelShape, grids_of
+from fieldpack.codec.schedule import Schedule
+
+
+def picture(height: int = 96, width: int = 128) -> np.ndarray:
+    y, x = np.mgrid[:height, :width].astype(np.float32) / height
+    waves = [np.sin(9 * x + 3 * y), np.cos(7 * y * x), (np.hypot(x - 0.6, y - 0.5) < 0.3) * 1.0]
+    return np.stack([0.5 + 0.3 * w for w in waves], axis=-1).astype(np.float32)
+
+
+def small_model(image: np.ndarray) -> ModelShape:
+    return ModelShape(grids=grids_of(*image.shape[:2]), neighbours=8, context_hidden=(8, 8))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_converges_from_any_seed(seed: int):
+    image = picture()
+    schedule = Schedule(300, warm_up=50)
+    fitted = fit(image, small_model(image), 0.001, schedule, threads=2, seed=seed)
+    pixels = image.shape[0] * image.shape[1]
+    assert -10 * np.log10(fitted.distortion) > 28
+    assert sum(fitted.bits) / pixels < 1.0
+    for latents in fitted.latents:
+        np.testing.assert_array_equal(latents, np.round(latents))
+
+
+def test_same_bytes_for_any_thread_count():
+    image = picture()
+    runs = [
+        fit(image, small_model(image), 0.001, Schedule(20, warm_up=5), threads=threads, seed=1)
+        for threads in (1, 3)
+    ]
+    assert runs[0].parameters.tobytes() == runs[1].parameters.tobytes()
+    for a, b in zip(runs[0].latents, runs[1].latents, strict=True):
+        assert a.tobytes() == b.tobytes()
+
+
+def test_missing_samples_do_not_count():
+    image = picture()
+    weights = np.ones_like(image)
+    weights[20:40, 30:60] = 0
+    damaged = np.where(weights > 0, image, 17.0).astype(np.float32)
+    shape, schedule = small_model(image), Schedule(40, warm_up=10)
+    first = fit(image, shape, 0.001, schedule, weights=weights)
+    second = fit(damaged, shape, 0.001, schedule, weights=weights)
+    assert first.distortion == second.distortion
+
+
+def test_callback_sees_every_pass_and_may_stop():
+    image = picture(32, 32)
+    seen = []
+
+    def callback(progress) -> None:
+        seen.append(progress.step)
+        if progress.step == 6:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(image, small_model(image), 0.001, Schedule(100), callback=callback)
+    assert seen == list(range(7))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 SIGNATURE = b"\xf1PK"
 VERSION = 1
-KNOWN_SECTIONS = frozenset("SNpc")
+KNOWN_SECTIONS = frozenset("SNPpc")
 
 
 class FormatViolationError(ValueError):
@@ -127,5 +127,6 @@ def first_signal(sections: Sequence[Section]) -> dict[str, bytes]:
             continue
         require(section.name not in payloads, f"section {section.name} occurs twice")
         payloads[section.name] = section.payload
-    require("N" in payloads, "the signal has no network")
+    require("N" in payloads or "P" in payloads, "the signal has neither network nor pyramid")
+    require("N" not in payloads or "P" not in payloads, "both a network and a pyramid")
     return payloads

@@ -1,8 +1,8 @@
 """A second, slow implementation of the .fpk format, written from docs/format.md alone.
 
 This file reads the signal and its program. Numbers and sections are in format_container.py, the
-weights in format_weights.py, and what a program computes in format_evaluation.py. Nothing in the
-four imports fieldpack.
+weights in format_weights.py, what a program computes in format_evaluation.py, and pyramids in
+format_pyramid.py and format_latents.py. Nothing in these files imports fieldpack.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ from format_evaluation import (
     Program,
     evaluate,
 )
-from format_weights import Weights, read_symbols
+from format_pyramid import Pyramid, draw_pyramid, read_pyramid
+from format_weights import Weights, read_coding, read_symbols
 from numpy.typing import NDArray
 
 CHANNELS_OF_COLOUR = {0: 1, 1: 2, 2: 3, 3: 4, 4: 4}
@@ -54,9 +55,6 @@ MOST_PIXELS = 2**29
 MOST_PLACES = 2**31 - 1
 MOST_PROFILE_BYTES = 2**24
 MOST_WEIGHTS = 2**24
-FARTHEST_CENTRE = 2**30
-FARTHEST_REACH = 32767
-SHAPES = 7
 
 
 # What a file holds ---------------------------------------------------------------------------
@@ -100,7 +98,7 @@ class Signal:
     """The first signal of a file; `palette` is (entries, channels)."""
 
     description: Description
-    program: Program
+    program: Program | Pyramid
     palette: NDArray[np.uint8] | None
     profile: bytes | None
 
@@ -277,13 +275,8 @@ def _read_weights_header(reader: Reader, columns: int) -> Weights:
     rows = reader.varint()
     require(1 <= rows <= MOST_CHANNELS, "the size of the weights is out of range")
     require(rows * columns <= MOST_WEIGHTS, "too many weights")
-    step, centre, reach = reader.float32(), reader.signed(), reader.varint()
-    require(abs(centre) <= FARTHEST_CENTRE, "the centre is out of range")
-    require(reach <= FARTHEST_REACH, "the reach is out of range")
-    shape = scale = 0
-    if reach > 0:
-        shape, scale = reader.byte(), reader.byte()
-        require(shape < SHAPES, "another shape of distribution")
+    step = reader.float32()
+    centre, reach, shape, scale = read_coding(reader)
     symbols = np.broadcast_to(np.int64(centre), (rows, columns))  # takes no memory
     return Weights(symbols, step, centre, reach, shape, scale)
 
@@ -295,9 +288,18 @@ def read_signal(data: bytes) -> Signal:
     """The first signal of a file."""
     payloads = first_signal(read_sections(data))
     description = read_description(payloads["S"])
+    channels = len(description.low)
+    program: Program | Pyramid
+    if "N" in payloads:
+        program = read_program(payloads["N"], description.axes, channels)
+    else:
+        require(isinstance(description, PictureDescription), "only a picture has a pyramid")
+        assert isinstance(description, PictureDescription)
+        size = description.height, description.width
+        program = read_pyramid(payloads["P"], channels, *size)
     return Signal(
         description,
-        read_program(payloads["N"], description.axes, len(description.low)),
+        program,
         palette=read_palette(payloads["p"], description) if "p" in payloads else None,
         profile=read_profile(payloads["c"]) if "c" in payloads else None,
     )
@@ -307,6 +309,8 @@ def draw(signal: Signal) -> NDArray[np.generic]:
     """The samples (height, width, channels) of a picture."""
     description = signal.description
     assert isinstance(description, PictureDescription)
+    if isinstance(signal.program, Pyramid):
+        return to_samples(draw_pyramid(signal.program), description)
     x, y = np.meshgrid(pixel_centres(description.width), pixel_centres(description.height))
     values = evaluate(signal.program, np.stack([x.ravel(), y.ravel()], axis=1))
     return to_samples(values.reshape(description.height, description.width, -1), description)

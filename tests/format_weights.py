@@ -7,7 +7,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from format_container import Reader, require
 from numpy.typing import NDArray
+
+FARTHEST_CENTRE = 2**30
+FARTHEST_REACH = 32767
+SHAPES = 7
 
 
 @dataclass
@@ -27,6 +32,18 @@ class Weights:
             return self.symbols.astype(np.float32) * np.float32(self.step)
 
 
+def read_coding(reader: Reader) -> tuple[int, int, int, int]:
+    """Centre, reach, shape and scale of a tensor."""
+    centre, reach = reader.signed(), reader.varint()
+    require(abs(centre) <= FARTHEST_CENTRE, "the centre is out of range")
+    require(reach <= FARTHEST_REACH, "the reach is out of range")
+    shape = scale = 0
+    if reach > 0:
+        shape, scale = reader.byte(), reader.byte()
+        require(shape < SHAPES, "another shape of distribution")
+    return centre, reach, shape, scale
+
+
 SCALE_STEPS = (
     1.0,
     1.0905077326652577,
@@ -43,7 +60,7 @@ def frequencies(weights: Weights) -> list[int]:
     """The frequencies of the symbols from centre - reach to centre + reach."""
     scale = SCALE_STEPS[weights.scale % 8] * 2.0 ** (weights.scale // 8 - 8)
     half = [
-        1 + math.floor(65536 * _decay(_power(k / scale, weights.shape)))
+        1 + math.floor(65536 * decay(_power(k / scale, weights.shape)))
         for k in range(weights.reach + 1)
     ]
     return half[:0:-1] + half
@@ -62,7 +79,8 @@ def _power(t: float, shape: int) -> float:
     )[shape]
 
 
-def _decay(x: float) -> float:
+def decay(x: float) -> float:
+    """The format's E(x), about exp(-x)."""
     if not x < 40:
         return 0.0
     r = x / -1024
@@ -93,16 +111,27 @@ class RangeDecoder:
     def decode(self, cumulative: NDArray[np.int64]) -> int:
         """The next symbol; `cumulative` begins with 0 and ends with the sum."""
         total = int(cumulative[-1])
-        unit = self.range // total
-        target = min(self.code // unit, total - 1)
+        target = self._target(total)
         symbol = int(np.searchsorted(cumulative, target, side="right")) - 1
-        start, end = int(cumulative[symbol]), int(cumulative[symbol + 1])
+        self._consume(total, int(cumulative[symbol]), int(cumulative[symbol + 1]))
+        return symbol
+
+    def decode_equal(self, count: int) -> int:
+        """The next symbol of `count` that have the frequency 1."""
+        symbol = self._target(count)
+        self._consume(count, symbol, symbol + 1)
+        return symbol
+
+    def _target(self, total: int) -> int:
+        return min(self.code // (self.range // total), total - 1)
+
+    def _consume(self, total: int, start: int, end: int) -> None:
+        unit = self.range // total
         self.code -= unit * start
         self.range = unit * (end - start)
         while self.range < 2**56:
             self.code = (256 * self.code + self._next_byte()) % 2**64
             self.range = 256 * self.range
-        return symbol
 
 
 def cumulative_frequencies(weights: Weights) -> NDArray[np.int64]:

@@ -1,0 +1,237 @@
+"""The pyramid of a .fpk file, decoded as section 8 of docs/format.md defines it: plain and slow.
+
+One elementwise float32 operation at a time, in the order of the page, so that the field at the
+pixel centres is the format's to the last bit. How latents are coded is in format_latents.py.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from format_container import Reader, require
+from format_evaluation import Float32Array
+from format_latents import NEIGHBOURS, Layer, decode_grid, run_network
+from format_weights import RangeDecoder, Weights, read_coding, read_symbols
+from numpy.typing import NDArray
+
+MOST_GRIDS = 7
+MOST_CONVOLUTIONS = 4
+MOST_HIDDEN_LAYERS = 3
+LARGEST_LAYER = 64
+
+
+@dataclass
+class Pyramid:
+    """The content of section P of a picture of `height` by `width` pixels."""
+
+    height: int
+    width: int
+    colour: Float32Array  # of all pixels, if there are no grids
+    latents: list[NDArray[np.int64]] = field(default_factory=list)
+    taps: Float32Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
+    synthesis: list[Layer] = field(default_factory=list)
+    convolutions: list[Layer] = field(default_factory=list)  # weights (C, C, 3, 3) and bias (C)
+
+
+@dataclass
+class Architecture:
+    """What section P says about the sizes of its parts."""
+
+    channels: int
+    grids: int
+    convolutions: int
+    neighbours: int
+    synthesis_hidden: list[int]
+    context_hidden: list[int]
+    context_model_of: list[int]  # of each grid
+    is_empty: list[bool]  # of each grid
+
+    def tensor_sizes(self) -> Iterator[tuple[int, ...]]:
+        """The sizes of all tensors, in their order."""
+        yield (self.grids - 1, 4)
+        yield from _layer_sizes([self.grids, *self.synthesis_hidden, self.channels])
+        for _ in range(self.convolutions):
+            yield (self.channels, self.channels, 3, 3)
+            yield (self.channels,)
+        for _ in range(max(self.context_model_of) + 1):
+            yield from _layer_sizes([self.neighbours, *self.context_hidden, 2])
+
+
+def _layer_sizes(widths: Sequence[int]) -> Iterator[tuple[int, ...]]:
+    for inputs, outputs in itertools.pairwise(widths):
+        yield (outputs, inputs)
+        yield (outputs,)
+
+
+# Reading -------------------------------------------------------------------------------------
+
+
+def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyramid:
+    """The content of section P of a picture."""
+    reader = Reader(payload)
+    grids = reader.byte()
+    require(grids <= MOST_GRIDS, "too many grids")
+    if grids == 0:
+        colour = np.array([reader.float32() for _ in range(channels)], np.float32)
+        require(reader.remaining == 0, "bytes are left after the colour")
+        return Pyramid(height, width, colour)
+    halvings = (max(height, width) - 1).bit_length()  # the logarithm to base 2, rounded up
+    require(grids <= 1 + halvings, "more grids than the picture's size allows")
+    architecture = _read_architecture(reader, grids, channels)
+    tensors = iter(_read_tensors(reader, architecture))
+
+    taps = next(tensors)
+    synthesis = _take_layers(tensors, len(architecture.synthesis_hidden) + 1)
+    convolutions = _take_layers(tensors, architecture.convolutions)
+    context_models = [
+        _take_layers(tensors, len(architecture.context_hidden) + 1)
+        for _ in range(max(architecture.context_model_of) + 1)
+    ]
+    stream = reader.take(reader.remaining)
+    with np.errstate(over="ignore", invalid="ignore"):
+        latents = _decode_latents(stream, architecture, context_models, grid_sizes(height, width))
+    return Pyramid(
+        height, width, np.zeros(channels, np.float32), latents, taps, synthesis, convolutions
+    )
+
+
+def _read_architecture(reader: Reader, grids: int, channels: int) -> Architecture:
+    convolutions = reader.byte()
+    require(convolutions <= MOST_CONVOLUTIONS, "too many 3x3 layers")
+    neighbours = reader.byte()
+    require(1 <= neighbours <= len(NEIGHBOURS), "the number of neighbours is out of range")
+    synthesis_hidden = _read_hidden(reader)
+    context_hidden = _read_hidden(reader)
+    separate = reader.byte()
+    require(separate in (0, 1), "another way to share context models")
+    context_model_of = [reader.byte() if separate else 0 for _ in range(grids)]
+    require(max(context_model_of) < grids, "the context model does not exist")
+    empty = reader.varint()
+    require(empty < 2**grids, "a grid that does not exist is empty")
+    is_empty = [bool(empty >> grid & 1) for grid in range(grids)]
+    return Architecture(
+        channels,
+        grids,
+        convolutions,
+        neighbours,
+        synthesis_hidden,
+        context_hidden,
+        context_model_of,
+        is_empty,
+    )
+
+
+def _read_hidden(reader: Reader) -> list[int]:
+    layers = reader.byte()
+    require(layers <= MOST_HIDDEN_LAYERS, "too many hidden layers")
+    sizes = [reader.byte() for _ in range(layers)]
+    require(all(1 <= size <= LARGEST_LAYER for size in sizes), "a layer's size is out of range")
+    return sizes
+
+
+def _read_tensors(reader: Reader, architecture: Architecture) -> list[Float32Array]:
+    tensors = []
+    for size in architecture.tensor_sizes():
+        if math.prod(size) == 0:
+            tensors.append(Weights(np.zeros(size, np.int64), 1.0))
+            continue
+        exponent = reader.signed()
+        require(-30 <= exponent <= 10, "a step is out of range")
+        centre, reach, shape, scale = read_coding(reader)
+        symbols = np.full(size, centre, np.int64)
+        tensors.append(Weights(symbols, 2.0**exponent, centre, reach, shape, scale))
+    read_symbols(tensors, reader.take(reader.varint()))
+    return [tensor.values() for tensor in tensors]
+
+
+def _take_layers(tensors: Iterator[Float32Array], count: int) -> list[Layer]:
+    return [(next(tensors), next(tensors)) for _ in range(count)]
+
+
+def grid_sizes(height: int, width: int) -> Iterator[tuple[int, int]]:
+    """The sizes of grids 0, 1, 2, ... without end."""
+    while True:
+        yield height, width
+        height, width = (height + 1) // 2, (width + 1) // 2
+
+
+def _decode_latents(
+    stream: bytes,
+    architecture: Architecture,
+    context_models: Sequence[Sequence[Layer]],
+    sizes: Iterator[tuple[int, int]],
+) -> list[NDArray[np.int64]]:
+    latents = [np.zeros(next(sizes), np.int64) for _ in range(architecture.grids)]
+    decoder = RangeDecoder(stream)
+    for grid in reversed(range(architecture.grids)):
+        if not architecture.is_empty[grid]:
+            model = context_models[architecture.context_model_of[grid]]
+            size = latents[grid].shape
+            latents[grid] = decode_grid(decoder, model, architecture.neighbours, size)
+    return latents
+
+
+# Drawing -------------------------------------------------------------------------------------
+
+
+def draw_pyramid(pyramid: Pyramid) -> Float32Array:
+    """The field's values (height, width, channels) at the pixel centres."""
+    height, width = pyramid.height, pyramid.width
+    if not pyramid.latents:
+        return np.broadcast_to(pyramid.colour, (height, width, len(pyramid.colour)))
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        planes = np.stack(upsampled(pyramid.latents, pyramid.taps))
+        values = run_network(pyramid.synthesis, planes.reshape(len(planes), -1))
+        values = values.reshape(-1, height, width)
+        for index, (weights, bias) in enumerate(pyramid.convolutions):
+            values = convolved(values, weights, bias)
+            if index < len(pyramid.convolutions) - 1:
+                eighth = values * np.float32(0.125)
+                values = np.where(values > eighth, values, eighth)
+    assert values.dtype == np.float32
+    return values.transpose(1, 2, 0)
+
+
+def upsampled(latents: Sequence[NDArray[np.int64]], taps: Float32Array) -> list[Float32Array]:
+    """All grids at the resolution of grid 0."""
+    planes = []
+    for grid, values in enumerate(latents):
+        plane = values.astype(np.float32)
+        for finer in reversed(range(grid)):
+            height, width = latents[finer].shape
+            plane = _doubled_rows(plane, taps[finer], height)
+            plane = _doubled_rows(plane.T, taps[finer], width).T
+        planes.append(plane)
+    return planes
+
+
+def _doubled_rows(coarse: Float32Array, taps: Float32Array, rows: int) -> Float32Array:
+    fine = np.arange(rows)
+    i, a = fine // 2, np.where(fine % 2 == 1, 1, -1)
+    v = [coarse[np.clip(at, 0, len(coarse) - 1)] for at in (i, i + a, i - a, i + 2 * a)]
+    total = taps[0] * v[0]
+    for tap, value in zip(taps[1:], v[1:], strict=True):
+        product = tap * value
+        total = total + product
+    return total
+
+
+def convolved(values: Float32Array, weights: Float32Array, bias: Float32Array) -> Float32Array:
+    """A 3x3 layer with its residual, of values (channels, height, width)."""
+    channels, height, width = values.shape
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    outputs = []
+    for output in range(channels):
+        total = np.full((height, width), bias[output])
+        for channel in range(channels):
+            for row in range(3):
+                for column in range(3):
+                    window = padded[channel, row : row + height, column : column + width]
+                    product = weights[output, channel, row, column] * window
+                    total = total + product
+        outputs.append(total + values[output])
+    return np.stack(outputs)

@@ -91,6 +91,8 @@ def fit(
             seed=seed,
             step=step,
             learning_rate=[now.latent_rate] * shape.grids,
+            beta1=0.9,
+            beta2=0.99,
         )
         optimiser.step(parameters, gradient, now.network_rate)
         if callback:

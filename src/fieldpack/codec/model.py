@@ -24,9 +24,9 @@ MAX_WIDTH = 64
 
 
 def grids_of(height: int, width: int) -> int:
-    """How many latent grids an image of this size gets: the coarsest is not below 4 latents."""
+    """How many latent grids an image gets: the coarsest still has more than one latent."""
     count = 1
-    while count < MAX_GRIDS and min(height, width) >> (count + 1) >= 2:
+    while count < MAX_GRIDS and max(height, width) >> (count + 1) >= 2:
         count += 1
     return count
 

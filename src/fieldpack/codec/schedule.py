@@ -28,9 +28,10 @@ class Schedule:
 
     Training begins near additive uniform noise of a whole quantisation step (temperature 1) and
     ends near rounding; the noise shrinks only towards the end. Less noise or a lower temperature
-    early freezes latents where they are: the costliest mistake of all. The hard stage needs tiny
-    steps: straight-through gradients have no noise to average over, so larger ones carry latents
-    over rounding thresholds and the rate explodes.
+    early freezes latents where they are: the costliest mistake of all. The hard stage fits the
+    networks to rounded latents and leaves the latents alone: straight-through gradients have no
+    noise to average over, so even steps of 0.002 carry neighbours over rounding thresholds together
+    and the rate explodes when the stage is long.
     """
 
     passes: int
@@ -40,7 +41,7 @@ class Schedule:
     hard_fraction: float = 0.05
     temperature: tuple[float, float] = (1.0, 0.15)
     noise: tuple[float, float] = (0.5, 0.3)
-    latent_rate: tuple[float, float, float] = (0.2, 0.04, 0.002)  # first, last soft, first hard
+    latent_rate: tuple[float, float, float] = (0.2, 0.03, 0.0)  # first, last soft, first hard
     network_rate: tuple[float, float] = (0.02, 0.002)
 
     @property

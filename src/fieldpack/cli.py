@@ -81,7 +81,9 @@ def fit(
     snapshot_every: Annotated[int, typer.Option(min=1, help="Steps between them.")] = 100,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.CPU,
     seed: Annotated[int, typer.Option(min=0, help="Of weights and drawn pixels.")] = 0,
-    threads: Threads = 0,
+    threads: Annotated[
+        int, typer.Option(min=0, help="Training threads; 0 means one, see the guide.")
+    ] = 0,
     preview: Annotated[bool, typer.Option(help="Show the picture in the terminal.")] = True,
     as_json: Json = False,
 ) -> None:

@@ -84,7 +84,7 @@ def fit(
     """Train a network on a picture, or on scattered samples of any function.
 
     The first Ctrl-C stops training and keeps what was learned. The same call gives the same bytes
-    on the same machine and number of torch threads, unless time bounds it.
+    on the same kind of machine, unless time bounds it.
 
     Args:
         signal: A picture (path, array (H, W) or (H, W, C), Pillow image), or, if `values` is
@@ -101,7 +101,9 @@ def fit(
             first: the finest detail to expect. None to estimate it.
         seed: Of the initial weights and the drawn points.
         device: "cpu" or "cuda".
-        threads: Threads to train and draw with; 0 means one for each core.
+        threads: Threads to train and draw with. 0 draws with one for each core but trains with
+            one: PyTorch's sums, and so the file, depend on the number of training threads, and on
+            a busy machine its threads spend their time waiting for each other.
         callback: Called after each step; returning False stops.
 
     Returns:
@@ -212,12 +214,11 @@ def _fit_state(state: Any, module: Network, description: Description, threads: i
 
 @contextlib.contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
-    """Let PyTorch use so many threads for a while; 0 leaves its own choice."""
+    """Let PyTorch use so many threads for a while; 0 means one."""
     import torch  # noqa: PLC0415
 
     before = torch.get_num_threads()
-    if threads > 0:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(max(1, threads))
     try:
         yield
     finally:

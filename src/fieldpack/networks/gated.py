@@ -45,7 +45,7 @@ class Gating(nn.Module):
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Map parts (..., inputs[i]) to (..., outputs), with batch statistics if training."""
-        gate = torch.tanh(self._project(self.query, parts) * self._project(self.key, parts))
+        gate = _tanh(self._project(self.query, parts) * self._project(self.key, parts))
         product = gate * self._project(self.value, parts)
         normed = self.norm(product.reshape(-1, self.outputs))
         return nn.functional.gelu(normed).reshape(product.shape)
@@ -208,6 +208,11 @@ class GatedNetwork(Network):
 
     def _encodings(self) -> list[Encoding]:
         return [code for code in self.encodings if isinstance(code, Encoding)]
+
+
+def _tanh(value: Tensor) -> Tensor:
+    # PyTorch's logistic function is seven times as fast on a CPU as its hyperbolic tangent.
+    return 2 * torch.sigmoid(2 * value) - 1
 
 
 def _array(tensor: Tensor | None) -> NDArray[np.float64]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -14,7 +15,8 @@ from torch import Generator, Tensor, nn
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.networks.network import Network
 from fieldpack.networks.recipes import Recipe
-from fieldpack.networks.samples import Batch, Draw, Samples
+from fieldpack.networks.samples import Batch, Samples
+from fieldpack.networks.statistics import average_statistics, settle_constants
 
 _BACKUP_EVERY = 100
 _MOST_RECOVERIES = 8
@@ -104,58 +106,58 @@ def train(
     network.to(device).train()
     generator = Generator().manual_seed(seed)
     draw = samples.draw_crossings if recipe.sampling == "crossings" else samples.draw_points
-    weights = list(network.parameters())
-    optimizer = recipe.optimizer(weights, recipe.rate)
     rate = recipe.rate
+    optimizers = recipe.optimizers(network, rate)
     history = History()
     recent: deque[float] = deque(maxlen=_MEAN_OVER)
     good = _copy_state(network)
     step = 0
-    while True:
-        progress = max(step / limits[0], (time.perf_counter() - started) / limits[1])
-        if progress >= 1:
-            history.stopped = "steps" if step >= limits[0] else "seconds"
-            break
-        for group in optimizer.param_groups:
-            group["lr"] = rate * recipe.schedule(progress)
-        drawn = _to_device(draw(size, generator), device)
-        loss = nn.functional.mse_loss(network(*drawn.coordinates), drawn.values)
-        loss_value = loss.item()
-        if not math.isfinite(loss_value):
-            history.recoveries += 1
-            if history.recoveries > _MOST_RECOVERIES:
-                raise FieldpackError("training diverges at every rate: are the values sensible?")
-            network.load_state_dict(good)
-            rate /= 2
-            optimizer = recipe.optimizer(weights, rate)
-            continue
-        if step % _BACKUP_EVERY == 0:
-            good = _copy_state(network)
-        optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        optimizer.step()
-        step += 1
-
-        history.losses.append(loss_value)
-        recent.append(loss_value)
-        if callback is not None:
+    with _matmul_precision(recipe.matmul):
+        while True:
             elapsed = time.perf_counter() - started
-            state = TrainingState(
-                step=step,
-                loss=loss_value,
-                mean_loss=sum(recent) / len(recent),
-                elapsed=elapsed,
-                progress=min(1.0, max(step / limits[0], elapsed / limits[1])),
-            )
-            if callback(state) is False:
-                history.stopped = "callback"
+            progress = min(1.0, max(step / limits[0], elapsed / limits[1]))
+            if progress == 1 and step > 0:
+                history.stopped = "steps" if step >= limits[0] else "seconds"
                 break
+            drawn = _to_device(draw(size, generator), device)
+            loss = nn.functional.mse_loss(network(*drawn.coordinates), drawn.values)
+            loss_value = loss.item()
+            if not math.isfinite(loss_value):
+                history.recoveries += 1
+                if history.recoveries > _MOST_RECOVERIES:
+                    raise FieldpackError("training diverges at every rate")
+                network.load_state_dict(good)
+                rate /= 2
+                optimizers = recipe.optimizers(network, rate)
+                continue
+            if step % _BACKUP_EVERY == 0:
+                good = _copy_state(network)
+            network.zero_grad()
+            torch.autograd.backward(loss)
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] = rate * recipe.schedule(progress)
+                optimizer.step()
+            step += 1
 
-    if not all(bool(torch.isfinite(weight).all()) for weight in weights):
-        network.load_state_dict(good)
-    if recipe.average_statistics:
-        _average_statistics(network, draw, size, generator, device)
-    _settle_constants(network)
+            history.losses.append(loss_value)
+            recent.append(loss_value)
+            if callback is not None:
+                elapsed = time.perf_counter() - started
+                progress = min(1.0, max(step / limits[0], elapsed / limits[1]))
+                mean_loss = sum(recent) / len(recent)
+                state = TrainingState(step, loss_value, mean_loss, elapsed, progress)
+                if callback(state) is False:
+                    history.stopped = "callback"
+                    break
+
+        if not all(bool(torch.isfinite(weight).all()) for weight in network.parameters()):
+            network.load_state_dict(good)
+        if recipe.average_statistics:
+            average_statistics(
+                network, (_to_device(draw(size, generator), device) for _ in range(16))
+            )
+    settle_constants(network)
     network.eval()
     history.seconds = time.perf_counter() - started
     return history
@@ -186,29 +188,11 @@ def _copy_state(network: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in network.state_dict().items()}
 
 
-@torch.no_grad()
-def _average_statistics(
-    network: nn.Module, draw: Draw, batch: int, generator: Generator, device: torch.device | str
-) -> None:
-    """Set the batch norms' running statistics to plain averages over 16 fresh batches."""
-    norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm1d)]
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    for _ in range(16 if norms else 0):
-        network(*_to_device(draw(batch, generator), device).coordinates)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-
-
-@torch.no_grad()
-def _settle_constants(network: nn.Module) -> None:
-    """Give channels that never varied a variance of 1.
-
-    Dividing by their measured variance would only magnify rounding errors, by 300 each norm.
-    """
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm1d) and module.running_var is not None:
-            variance = module.running_var
-            variance[variance < 1e-10] = 1.0
+@contextlib.contextmanager
+def _matmul_precision(precision: str) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)

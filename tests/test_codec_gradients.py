@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
 from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.model import ModelShape, grids_of
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
 from prior import reference
 
 LAMBDA = 0.01

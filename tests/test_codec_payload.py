@@ -77,7 +77,7 @@ def test_every_number_of_neighbours(neighbours):
         {"synthesis_hidden": (5, 5, 7), "context_hidden": (13, 13, 13)},
         {"convolutions": 0},
         {"convolutions": 4},
-        {"context_set_of": (0, 1)},
+        {"context_set_of": (0, 1, 2)},
     ],
 )
 def test_models_of_other_sizes(sizes):

@@ -1,11 +1,12 @@
-"""fieldpack embeds images into small neural networks.
+"""fieldpack turns images into small files of latents and tiny neural networks, and back.
 
-import fieldpack as fp
-field = fp.fit("photo.png", seconds=30)     # train a network on a picture
-field.save("photo.fpk")                     # the network is the file
-image = fp.decode("photo.fpk", scale=2)     # draw it at any size
-field = fp.open("photo.fpk")
-field([[0.0, 0.0]])                         # its value at any point
+Example:
+    >>> import fieldpack as fp
+    >>> data = fp.encode("photo.png")  # compress a picture: the bytes of a .fpk file
+    >>> image = fp.decode(data, scale=2)  # draw it at any size
+    >>> field = fp.fit("photo.png", seconds=30)  # train a coordinate network on a picture
+    >>> field.save("photo.fpk")  # the network is the file
+    >>> field([[0.0, 0.0]])  # its value at any point
 """
 
 from importlib.metadata import version as _version

@@ -15,8 +15,10 @@ from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.program.weights import QuantizedTensor
 
-PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 8000, 9: 15000}
+PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 7000, 9: 11000}
 """Passes over the whole picture by effort."""
+
+_LARGE_MODEL_EFFORT = 6
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ def encode_pyramid(
     colour = image[0, 0]
     if (image == colour).all():
         return EncodedPyramid(write_constant(colour), 0, ())
-    shape = ModelShape(channels=channels, grids=grids_of(height, width))
+    shape = _model(channels, grids_of(height, width), effort)
     passes = PASSES[effort]
     fitted = fit(
         image, shape, lambda_, Schedule(passes), threads=threads, seed=seed, callback=callback
@@ -67,6 +69,17 @@ def encode_pyramid(
     payload, bits = write_pyramid(shape, tensors, latents, height, width)
     _verify(payload, latents, image.shape)
     return EncodedPyramid(payload, passes, tuple(bits))
+
+
+def _model(channels: int, grids: int, effort: int) -> ModelShape:
+    """Return the networks' sizes: larger contexts pay for their time in long trainings only."""
+    if effort < _LARGE_MODEL_EFFORT:
+        return ModelShape(
+            channels, grids, synthesis_hidden=(40,), neighbours=16, context_hidden=(16, 16)
+        )
+    return ModelShape(
+        channels, grids, synthesis_hidden=(40,), neighbours=24, context_hidden=(24, 24)
+    )
 
 
 def _quantize(

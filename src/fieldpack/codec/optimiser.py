@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from fieldpack.codec.model import FloatArray
 
+_LARGEST_STEP = 3.0
+
 Matrix = npt.NDArray[np.float64]
 
 
@@ -55,7 +57,7 @@ class Soap:
         """Moves the parameters by about `learning_rate` against the gradient."""
         self._steps += 1
         b1, b2, t = self._beta1, self._beta2, self._steps
-        correction = learning_rate * np.sqrt(1 - b2**t) / (1 - b1**t)
+        correction = np.sqrt(1 - b2**t) / (1 - b1**t)
         for (start, o, i, bias), s in zip(self._tensors, self._blocks, strict=True):
             g = np.empty(s.mean.shape)
             g[:, :i] = gradient[start : start + o * i].reshape(o, i)
@@ -73,7 +75,10 @@ class Soap:
             s.mean += (1 - b1) * (g - s.mean)
             s.square += (1 - b2) * (rotated * rotated - s.square)
             direction = (s.left_basis.T @ s.mean @ s.right_basis) / (np.sqrt(s.square) + 1e-15)
-            update = correction * (s.left_basis @ direction @ s.right_basis.T)
+            # A basis that has just turned may point where no gradient was seen before, and the
+            # mean square there is next to nothing.
+            direction = np.clip(correction * direction, -_LARGEST_STEP, _LARGEST_STEP)
+            update = learning_rate * (s.left_basis @ direction @ s.right_basis.T)
             parameters[start : start + o * i] -= update[:, :i].ravel()
             if bias >= 0:
                 parameters[bias : bias + o] -= update[:, i]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -37,10 +38,8 @@ def quantize_networks(
             continue
         original = view.copy()
         best, least, since = None, np.inf, 0
-        largest = float(np.abs(original).max())
-        for fineness in range(_COARSEST, _FINEST + 1):
-            if largest * 2.0**fineness > MAX_REACH - 1:
-                break
+        finest = math.floor(math.log2((MAX_REACH - 1) / max(float(np.abs(original).max()), 1.0)))
+        for fineness in range(min(_COARSEST, finest), min(_FINEST, finest) + 1):
             tensor = QuantizedTensor.from_values(original, 2.0**-fineness)
             view[:] = tensor.values()
             bits = _HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1]

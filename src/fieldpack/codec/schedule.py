@@ -35,9 +35,9 @@ class Schedule:
     """
 
     passes: int
-    warm_up: int = (
-        200  # passes over which the network's step size grows; without it some seeds fail
-    )
+    # Passes over which the network's step size grows, at most a fifth of all; without them some
+    # seeds fail.
+    warm_up: int = 200
     hard_fraction: float = 0.05
     temperature: tuple[float, float] = (1.0, 0.15)
     noise: tuple[float, float] = (0.5, 0.3)
@@ -59,7 +59,7 @@ class Schedule:
             return Settings(True, self.temperature[1], 0.0, hard * left, last_network * left)
         done = step / max(1, soft)
         falling = 0.5 * (1 + math.cos(math.pi * done))
-        warm = min(1.0, (step + 1) / self.warm_up)
+        warm = min(1.0, (step + 1) / max(1, min(self.warm_up, self.passes // 5)))
         start, end = self.temperature
         return Settings(
             False,

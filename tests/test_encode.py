@@ -1,0 +1,149 @@
+"""Compression from a picture to a file and back, and its command."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import smooth_samples
+from PIL import Image
+
+import fieldpack
+from fieldpack import RequestError, SignalError, cli
+from fieldpack.metrics import psnr
+
+
+def test_a_smooth_picture_is_compressed():
+    samples = smooth_samples(64, 96)
+    data = fieldpack.encode(samples, effort=2, threads=1)
+    decoded = fieldpack.decode(data)
+    assert decoded.shape == samples.shape
+    assert psnr(decoded, samples, 255) > 30
+    assert len(data) < samples.size / 5
+
+
+def test_more_lambda_means_fewer_bytes_and_less_quality():
+    samples = smooth_samples(64, 96)
+    samples = samples + np.random.default_rng(0).integers(0, 20, samples.shape).astype(np.uint8)
+    files = [fieldpack.encode(samples, effort=2, lambda_=x, threads=1) for x in (1e-4, 1e-2)]
+    assert len(files[0]) > len(files[1])
+    quality = [psnr(fieldpack.decode(file), samples, 255) for file in files]
+    assert quality[0] > quality[1]
+
+
+def test_more_effort_is_better():
+    samples = smooth_samples(64, 96)
+
+    def loss(effort):
+        data = fieldpack.encode(samples, effort=effort, threads=1)
+        error = np.mean(np.square((fieldpack.decode(data).astype(float) - samples) / 255))
+        return error + 1e-3 * 8 * len(data) / (64 * 96)
+
+    assert loss(3) < loss(1)
+
+
+@pytest.mark.parametrize("threads", [2, 3, 7])
+def test_threads_and_runs_give_the_same_bytes(threads):
+    samples = smooth_samples(50, 300)
+    first = fieldpack.encode(samples, effort=1, threads=1)
+    assert fieldpack.encode(samples, effort=1, threads=threads) == first
+
+
+def test_the_seed_decides():
+    samples = smooth_samples(20, 30)
+    assert fieldpack.encode(samples, effort=1, seed=1) != fieldpack.encode(samples, effort=1)
+
+
+@pytest.mark.parametrize(
+    ("size", "channels", "dtype"),
+    [
+        ((1, 1), 3, np.uint8),
+        ((1, 2), 1, np.uint8),
+        ((1, 500), 1, np.uint8),
+        ((40, 1), 3, np.uint8),
+        ((3, 7), 3, np.uint8),
+        ((17, 100), 4, np.uint8),
+        ((9, 8), 2, np.uint8),
+        ((12, 13), 3, np.uint16),
+        ((12, 13), 1, np.bool_),
+        ((12, 13), 3, np.float32),
+    ],
+)
+@pytest.mark.parametrize("lambda_", [1e-6, 2e-3])
+def test_every_size_mode_and_depth(size, channels, dtype, lambda_):
+    if dtype == np.bool_:
+        samples = smooth_samples(*size, channels) > 127
+    elif dtype == np.float32:
+        samples = smooth_samples(*size, channels, 5, np.float32) - 2
+    else:
+        samples = smooth_samples(*size, channels, np.iinfo(dtype).max, dtype)
+    if channels == 1:
+        samples = samples[:, :, 0]
+    decoded = fieldpack.decode(fieldpack.encode(samples, effort=1, lambda_=lambda_))
+    assert decoded.shape == samples.shape
+    assert decoded.dtype == samples.dtype
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 0), (255, 255, 255), (12, 200, 77)])
+def test_one_colour_takes_under_64_bytes(colour):
+    samples = np.full((300, 400, 3), colour, np.uint8)
+    data = fieldpack.encode(samples)
+    assert len(data) < 64
+    np.testing.assert_array_equal(fieldpack.decode(data), samples)
+    half = fieldpack.decode(data, scale=0.5)
+    np.testing.assert_array_equal(half, samples[:150, :200])
+
+
+@pytest.mark.parametrize("lambda_", [1e-7, 1e-3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_noise_does_not_blow_up(channels, lambda_):
+    samples = np.random.default_rng(0).integers(0, 256, (64, 80, channels)).astype(np.uint8)
+    assert len(fieldpack.encode(samples, effort=2, lambda_=lambda_)) <= 1.1 * samples.size
+
+
+def test_values_between_pixels():
+    samples = smooth_samples(32, 48)
+    field = fieldpack.open(fieldpack.encode(samples, effort=1))
+    x, y = (2 * np.arange(48) + 1) / 48 - 1, (2 * np.arange(32) + 1) / 32 - 1
+    points = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    values = field(points).reshape(32, 48, 3)
+    rounded = np.clip(np.floor(values + np.float32(0.5)), 0, 255)
+    np.testing.assert_array_equal(rounded, fieldpack.decode(field))
+    whole = fieldpack.decode(field)
+    part = fieldpack.decode(field, region=(7, 5, 20, 11))
+    np.testing.assert_array_equal(part, whole[5:16, 7:27])
+    large = fieldpack.decode(field, scale=3)
+    np.testing.assert_array_equal(large[1::3, 1::3], whole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"effort": 0}, RequestError),
+        ({"effort": 10}, RequestError),
+        ({"lambda_": 0.0}, RequestError),
+        ({"lambda_": float("nan")}, RequestError),
+        ({"picture": "missing.png"}, SignalError),
+        ({"picture": np.zeros((4, 4), np.int32)}, SignalError),
+    ],
+)
+def test_bad_requests(arguments, error):
+    with pytest.raises(error):
+        fieldpack.encode(**{"picture": np.zeros((4, 4), np.uint8), **arguments})
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    source, target = tmp_path / "a.png", tmp_path / "a.fpk"
+    Image.fromarray(smooth_samples(20, 30)).save(source)
+    command = ["fieldpack", "encode", str(source), "--effort", "1", "--lambda", "0.002", "--json"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert (stop.value.code, err) == (0, "")
+    report = json.loads(out)
+    assert report["bytes"] == target.stat().st_size
+    assert (report["width"], report["height"], report["channels"]) == (30, 20, 3)
+    assert (report["effort"], report["lambda"], report["steps"]) == (1, 0.002, 30)
+    decoded = fieldpack.decode(target)
+    assert report["psnr"] == pytest.approx(psnr(decoded, smooth_samples(20, 30), 255))

@@ -37,13 +37,6 @@ def test_bd_rate_of_straight_lines():
     assert found == pytest.approx(100 * math.expm1(3.25))
 
 
-def test_bd_rate_counts_the_common_range_only():
-    # The curves agree up to 31.2 dB, where the first ends.
-    assert bd_rate(RATES[:3], PSNRS[:3], [*RATES[:3], 9.0], [*PSNRS[:3], 31.3]) == pytest.approx(
-        bd_rate(RATES[:3], PSNRS[:3], [*RATES[:3], 9.0], [*PSNRS[:3], 31.3]), abs=0
-    )
-
-
 def test_bd_rate_does_not_depend_on_the_order_of_points():
     shuffled = [3, 0, 5, 1, 4, 2]
     anchor_rates = [1.2 * rate**1.1 for rate in RATES]

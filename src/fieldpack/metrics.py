@@ -99,7 +99,8 @@ def _pchip(
     h = np.diff(x)
     slope = np.diff(y) / h
     if len(x) == 2:
-        return y[0] + slope[0] * (at - x[0])
+        line: NDArray[np.float64] = y[0] + slope[0] * (at - x[0])
+        return line
     derivative = np.zeros_like(y)
     for i in range(1, len(x) - 1):
         before, after = slope[i - 1], slope[i]

@@ -9,7 +9,7 @@ Example:
     >>> field([[0.0, 0.0]])  # its value at any point
 """
 
-from importlib.metadata import version as _version
+from typing import Any
 
 from fieldpack.api import decode, open
 from fieldpack.encoding import encode
@@ -35,4 +35,11 @@ __all__ = [
     "open",
 ]
 
-__version__ = _version("fieldpack")
+
+def __getattr__(name: str) -> Any:
+    """Look up the version only when asked: reading the metadata takes longer than a decode."""
+    if name == "__version__":
+        from importlib.metadata import version  # noqa: PLC0415
+
+        return version("fieldpack")
+    raise AttributeError(f"module 'fieldpack' has no attribute {name!r}")

@@ -131,9 +131,12 @@ def to_samples(values: NDArray[np.float32], description: PictureDescription) -> 
     if description.bit_depth == 32:
         return np.nan_to_num(scaled, copy=False)
     peak = np.float32((1 << description.bit_depth) - 1)
+    scaled += np.float32(0.5)
+    np.floor(scaled, out=scaled)
     # fmax also turns a NaN of a damaged network into 0.
-    clipped = np.fmin(np.fmax(np.floor(scaled + np.float32(0.5)), np.float32(0)), peak)
-    samples: NDArray[np.generic] = clipped.astype(_dtype(description.bit_depth))
+    np.fmax(scaled, np.float32(0), out=scaled)
+    np.fmin(scaled, peak, out=scaled)
+    samples: NDArray[np.generic] = scaled.astype(_dtype(description.bit_depth))
     return samples
 
 

@@ -66,11 +66,12 @@ class PyramidEvaluator:
         """Values (n_y, n_x, C) at all combinations of the axes' coordinates, x first."""
         columns, x = _taps(coordinates[0], self._width)
         rows, y = _taps(coordinates[1], self._height)
+        if _whole(x) and _whole(y) and _consecutive(rows[1]) and _consecutive(columns[1]):
+            return self._draw(
+                int(rows[1, 0]), int(rows[1, -1]) + 1, int(columns[1, 0]), int(columns[1, -1]) + 1
+            )
         top, left = int(rows.min()), int(columns.min())
         pixels = self._draw(top, int(rows.max()) + 1, left, int(columns.max()) + 1)
-        if _whole(x) and _whole(y):
-            exact: NDArray[np.float32] = pixels[rows[1] - top][:, columns[1] - left]
-            return exact
         lines = np.zeros((len(pixels), columns.shape[1], pixels.shape[2]), np.float32)
         for j in range(4):
             lines += x[j, :, np.newaxis] * pixels[:, columns[j] - left]
@@ -100,6 +101,10 @@ def _taps(
         ]
     )
     return np.clip(pixels, 0, length - 1), weights
+
+
+def _consecutive(pixels: NDArray[np.int64]) -> bool:
+    return bool((np.diff(pixels) == 1).all())
 
 
 def _whole(weights: NDArray[np.float32]) -> bool:

@@ -199,7 +199,11 @@ def to_units(values: NDArray[np.float32], units: tuple[Range, ...]) -> NDArray[n
     low = np.array([u[0] for u in units], np.float32)
     with np.errstate(over="ignore", invalid="ignore"):  # a file may hold any range
         span = np.array([u[1] for u in units], np.float32) - low
-        scaled: NDArray[np.float32] = low + values * span
+        if not low.any() and (span == span[0]).all():
+            # The same numbers, without broadcasting over the channels.
+            scaled: NDArray[np.float32] = values * span[0]
+        else:
+            scaled = low + values * span
     return scaled
 
 

@@ -37,7 +37,16 @@ class Format:
     options: dict[str, object] = field(default_factory=dict)
 
 
-_PNG = Format("PNG", "PNG", _GREY + _RGB + _ALPHA, (1, 8, 16), palette=True, palette_alpha=True)
+# Compression level 4 takes half the time of the usual 6 for files 3 % larger.
+_PNG = Format(
+    "PNG",
+    "PNG",
+    _GREY + _RGB + _ALPHA,
+    (1, 8, 16),
+    palette=True,
+    palette_alpha=True,
+    options={"compress_level": 4},
+)
 _JPEG = Format(
     "JPEG",
     "JPEG",

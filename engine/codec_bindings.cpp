@@ -285,24 +285,26 @@ void bind_codec(nb::module_& module) {
       .def(
           "evaluate",
           [](Trainer& trainer, Vector parameters, bool hard, float temperature, float noise,
-             float lambda, uint32_t seed, uint32_t step) {
+             float lambda, uint32_t seed, uint32_t step, bool draw) {
             require(parameters.shape(0) == size_t(trainer.model().parameters()),
                     "parameters must have Trainer.parameters entries");
             const StepOptions options = make_options(hard, temperature, noise, lambda, seed, step);
-            OutArray image = new_array({size_t(trainer.height()), size_t(trainer.width()),
-                                        size_t(trainer.model().channels)});
+            OutArray image;
+            if (draw)
+              image = new_array({size_t(trainer.height()), size_t(trainer.width()),
+                                 size_t(trainer.model().channels)});
             StepResult result;
             {
               nb::gil_scoped_release release;
-              result = trainer.evaluate(parameters.data(), options, image.data());
+              result = trainer.evaluate(parameters.data(), options, draw ? image.data() : nullptr);
             }
             nb::dict out = report(trainer, result);
-            out["image"] = image;
+            if (draw) out["image"] = image;
             return out;
           },
           nb::arg("parameters"), nb::kw_only(), nb::arg("hard") = true,
           nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.0f, nb::arg("lambda_") = 0.0f,
-          nb::arg("seed") = 0, nb::arg("step") = 0)
+          nb::arg("seed") = 0, nb::arg("step") = 0, nb::arg("draw") = true)
       .def("latents",
            [](Trainer& t, int grid) {
              require_grid(t, grid);

@@ -375,6 +375,7 @@ StepResult Trainer::evaluate(const float* parameters, const StepOptions& options
                              float* reconstruction) {
   StepOptions forward = options;
   forward.gradients = forward.update = false;
+  if (!reconstruction) return pass(parameters, forward, nullptr, nullptr);
   std::vector<Plane> planes;
   for (int c = 0; c < model_.channels; ++c) planes.emplace_back(height_, width_);
   const StepResult result = pass(parameters, forward, nullptr, &planes);

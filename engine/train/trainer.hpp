@@ -66,7 +66,7 @@ class Trainer {
   // One pass with the given network parameters; `gradient` (same length) is overwritten.
   StepResult step(const float* parameters, const StepOptions& options, float* gradient);
 
-  // As step without gradients; reconstruction is [height][width][channels].
+  // As step without gradients; reconstruction is [height][width][channels], or null.
   StepResult evaluate(const float* parameters, const StepOptions& options, float* reconstruction);
 
   Plane& latents(int grid) { return grids_[grid].latents; }

@@ -91,7 +91,7 @@ def _quantize(
     pixels = image.shape[0] * image.shape[1]
 
     def loss(parameters: FloatArray) -> float:
-        report = trainer.evaluate(parameters, hard=True)
+        report = trainer.evaluate(parameters, hard=True, draw=False)
         return float(report["distortion"] + lambda_ * sum(report["bits"]) / pixels)
 
     return quantize_networks(fitted.parameters, fitted.shape, loss, lambda_ / pixels)

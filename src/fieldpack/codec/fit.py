@@ -97,7 +97,7 @@ def fit(
         optimiser.step(parameters, gradient, now.network_rate)
         if callback:
             callback(Progress(step, schedule.passes, result["distortion"], tuple(result["bits"])))
-    result = trainer.evaluate(parameters, hard=True, lambda_=lambda_)
+    result = trainer.evaluate(parameters, hard=True, lambda_=lambda_, draw=False)
     return Fitted(
         shape,
         parameters,

@@ -29,9 +29,9 @@ class Schedule:
     Training begins near additive uniform noise of a whole quantisation step (temperature 1) and
     ends near rounding; the noise shrinks only towards the end. Less noise or a lower temperature
     early freezes latents where they are: the costliest mistake of all. The hard stage fits the
-    networks to rounded latents and leaves the latents alone: straight-through gradients have no
-    noise to average over, so even steps of 0.002 carry neighbours over rounding thresholds together
-    and the rate explodes when the stage is long.
+    networks to rounded latents and is kept short and its steps tiny: straight-through gradients
+    have no noise to average over, so that larger or more steps carry neighbours over rounding
+    thresholds together and the rate explodes.
     """
 
     passes: int
@@ -39,15 +39,16 @@ class Schedule:
     # seeds fail.
     warm_up: int = 200
     hard_fraction: float = 0.05
+    most_hard_passes: int = 50
     temperature: tuple[float, float] = (1.0, 0.15)
     noise: tuple[float, float] = (0.5, 0.3)
-    latent_rate: tuple[float, float, float] = (0.2, 0.03, 0.0)  # first, last soft, first hard
+    latent_rate: tuple[float, float, float] = (0.2, 0.03, 0.002)  # first, last soft, first hard
     network_rate: tuple[float, float] = (0.02, 0.002)
 
     @property
     def soft_passes(self) -> int:
         """How many passes round softly."""
-        return self.passes - int(self.passes * self.hard_fraction)
+        return self.passes - min(int(self.passes * self.hard_fraction), self.most_hard_passes)
 
     def at(self, step: int) -> Settings:
         """Settings of pass `step`, counted from 0."""

@@ -2,31 +2,19 @@
 
 #include <memory>
 
+#include "entropy/exponential.hpp"
+
 namespace fieldpack::codec {
 namespace {
 
-// exp(-x) for x >= 0 by IEEE operations only, as in the distribution of weights.
-double exponential(double x) {
-    if (!(x < 40.0)) return 0.0;
-    const double r = x / -1024.0;
-    double y = 1.0 + r / 6.0;
-    y = 1.0 + r / 5.0 * y;
-    y = 1.0 + r / 4.0 * y;
-    y = 1.0 + r / 3.0 * y;
-    y = 1.0 + r / 2.0 * y;
-    y = 1.0 + r * y;
-    for (int i = 0; i < 10; ++i) y = y * y;
-    return y;
-}
-
 double scale_of(int index) {
     const double log_scale = static_cast<double>(index) / kScaleSteps + kMinLogScale;
-    return log_scale < 0 ? exponential(-log_scale) : 1.0 / exponential(log_scale);
+    return log_scale < 0 ? exact_exponential(-log_scale) : 1.0 / exact_exponential(log_scale);
 }
 
 // The distribution function of a Laplace distribution around 0.
 double below(double x, double scale) {
-    return x < 0 ? 0.5 * exponential(-x / scale) : 1.0 - 0.5 * exponential(x / scale);
+    return x < 0 ? 0.5 * exact_exponential(-x / scale) : 1.0 - 0.5 * exact_exponential(x / scale);
 }
 
 std::unique_ptr<LaplaceTables> build() {

@@ -3,12 +3,12 @@
 #include <cmath>
 #include <stdexcept>
 
+#include "entropy/exponential.hpp"
+
 namespace fieldpack {
 namespace {
 
-// Only additions, multiplications, divisions and square roots, which IEEE 754 makes exact: a
-// library's exp or pow may differ between machines in the last bit.
-
+// Only multiplications and square roots, which IEEE 754 makes exact, for the same reason.
 double power(double t, int shape) {
     switch (shape) {
         case 0: return std::sqrt(t);
@@ -22,20 +22,6 @@ double power(double t, int shape) {
             return fourth * fourth;
         }
     }
-}
-
-// exp(-x) for x >= 0: halved ten times, Taylor's polynomial of degree 6, squared ten times.
-double exponential(double x) {
-    if (!(x < 40.0)) return 0.0;
-    const double r = x / -1024.0;
-    double y = 1.0 + r / 6.0;
-    y = 1.0 + r / 5.0 * y;
-    y = 1.0 + r / 4.0 * y;
-    y = 1.0 + r / 3.0 * y;
-    y = 1.0 + r / 2.0 * y;
-    y = 1.0 + r * y;
-    for (int i = 0; i < 10; ++i) y = y * y;
-    return y;
 }
 
 // 2^(i / 8)
@@ -57,7 +43,7 @@ std::vector<std::uint32_t> weight_frequencies(int shape, int scale, int reach) {
     const double s = eighths[scale & 7] * std::ldexp(1.0, (scale >> 3) - 8);
     std::vector<std::uint32_t> frequencies(2 * static_cast<std::size_t>(reach) + 1);
     for (int k = 0; k <= reach; ++k) {
-        const double density = exponential(power(k / s, shape));
+        const double density = exact_exponential(power(k / s, shape));
         const auto frequency = 1 + static_cast<std::uint32_t>(65536.0 * density);
         frequencies[reach + k] = frequency;
         frequencies[reach - k] = frequency;

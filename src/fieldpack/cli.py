@@ -14,7 +14,6 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 import fieldpack
 from fieldpack.codec.fit import Progress
@@ -22,6 +21,7 @@ from fieldpack.encoding import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.files import check_writable, shown
 from fieldpack.fitting import FitState
+from fieldpack.info_tables import print_info
 from fieldpack.metrics import psnr
 from fieldpack.rendering import Region, Size
 from fieldpack.signals import Picture, read_picture, write_picture
@@ -283,59 +283,7 @@ def info(
     if as_json:
         _print_json({"input": os.fspath(file), **details})
         return
-    console = Console(highlight=False)
-    size = details["bytes"]
-    if details["kind"] == "picture":
-        console.print(
-            f"{shown(file)}: {details['width']} x {details['height']} pixels, "
-            f"{details['colour'].replace('_', ' and ')}, {details['bit_depth']} bits a sample, "
-            f"{size:,} bytes, {details['bpp']:.3f} bits a pixel",
-            markup=False,
-        )
-    else:
-        shape = " x ".join(str(n) for n in details["shape"])
-        console.print(f"{shown(file)}: samples of shape {shape}, {size:,} bytes", markup=False)
-    if details["field"] == "network":
-        _print_network(console, details)
-    elif details["field"] == "pyramid":
-        _print_pyramid(console, details)
-
-
-def _print_pyramid(console: Console, details: dict[str, Any]) -> None:
-    pyramid = details["pyramid"]
-    console.print(
-        f"pyramid: {pyramid['latent_bytes']:,} bytes of latents, "
-        f"{pyramid['network_bytes']:,} bytes "
-        f"of networks ({pyramid['weights']:,} weights)"
-    )
-    table = Table("grid", "not zero", "largest", box=None)
-    for grid in pyramid["grids"]:
-        height, width = grid["shape"]
-        table.add_row(f"{width} x {height}", f"{grid['nonzero']:,}", str(grid["largest"]))
-    console.print(table)
-
-
-def _print_network(console: Console, details: dict[str, Any]) -> None:
-    size = details["bytes"]
-    network = details["network"]
-    console.print(
-        f"network: {network['weights']:,} weights of {network['bits_per_weight']:.2f} bits, "
-        f"{network['operations']} operations, "
-        f"{network['multiplications_per_point']:,} multiplications a point"
-    )
-    table = Table("operation", "shape", "step", "bytes", box=None)
-    for tensor in network["tensors"]:
-        table.add_row(
-            tensor["operation"],
-            " x ".join(str(n) for n in tensor["shape"]),
-            f"{tensor['step']:.3g}",
-            f"{tensor['bytes']:,.0f}",
-        )
-    sections = sum(section["bytes"] for section in details["sections"])
-    tensors = sum(tensor["bytes"] for tensor in network["tensors"])
-    table.add_row("everything else", "", "", f"{size - tensors:,.0f}")
-    table.add_row("(of it the container)", "", "", f"{size - sections:,.0f}")
-    console.print(table)
+    print_info(shown(file), details)
 
 
 def _version(wanted: bool) -> None:

@@ -15,7 +15,7 @@ from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.program.weights import QuantizedTensor
 
-PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 7000, 9: 11000}
+PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
 """Passes over the whole picture by effort."""
 
 _LARGE_MODEL_EFFORT = 6

@@ -124,6 +124,8 @@ def synthesise(
     """
 
 class Trainer:
+    """The state of fitting a pyramid to one picture (engine/train/trainer.hpp)."""
+
     def __init__(
         self,
         image: NDArray[np.float32],
@@ -136,7 +138,12 @@ class Trainer:
         context: Sequence[int],
         context_set_of: Sequence[int],
         threads: int,
-    ) -> None: ...
+    ) -> None:
+        """Start at zero latents for an image (H, W, C) in [0, 1] and optional weights like it.
+
+        Raises:
+            ValueError: A size is out of range, or the arrays do not go together.
+        """
     @property
     def parameters(self) -> int: ...
     @property
@@ -157,7 +164,27 @@ class Trainer:
         beta1: float = 0.8,
         beta2: float = 0.95,
         epsilon: float = 1e-12,
-    ) -> dict[str, Any]: ...
+    ) -> dict[str, Any]:
+        """Do one pass over the picture: all gradients, and a step of the latents if `update`.
+
+        Args:
+            parameters: The networks, one flat vector.
+            gradient: Overwritten with the gradient of `parameters`.
+            hard: Plain rounding with straight-through gradients, else soft rounding with noise.
+            temperature: Of the soft rounding.
+            noise: Half width of the noise, in quantisation steps.
+            lambda_: Loss of one bit a pixel.
+            seed: Of the noise.
+            step: Number of the pass; the noise depends on it.
+            update: Whether to move the latents.
+            learning_rate: Step of the latents of each grid, in quantisation steps.
+            beta1: Adam's decay of the mean.
+            beta2: Adam's decay of the square.
+            epsilon: Adam's.
+
+        Returns:
+            distortion (mean squared error), bits (by grid), seconds (by part).
+        """
     def evaluate(
         self,
         parameters: NDArray[np.float32],
@@ -169,7 +196,8 @@ class Trainer:
         seed: int = 0,
         step: int = 0,
         draw: bool = True,
-    ) -> dict[str, Any]: ...
+    ) -> dict[str, Any]:
+        """As `step` without gradients; adds image (H, W, C) to the result if `draw`."""
     def latents(self, grid: int) -> NDArray[np.float32]: ...
     def set_latents(self, grid: int, values: NDArray[np.float32]) -> None: ...
     def quantised(self, grid: int) -> NDArray[np.float32]: ...

@@ -257,7 +257,8 @@ void bind_codec(nb::module_& module) {
           "step",
           [](Trainer& trainer, Vector parameters, Vector gradient, bool hard, float temperature,
              float noise, float lambda, uint32_t seed, uint32_t step, bool update,
-             const std::vector<float>& learning_rate, float beta1, float beta2, float epsilon) {
+             const std::vector<float>& learning_rate, float beta1, float beta2, float epsilon,
+             float sharing) {
             const size_t count = size_t(trainer.model().parameters());
             require(parameters.shape(0) == count && gradient.shape(0) == count,
                     "parameters and gradient must have Trainer.parameters entries");
@@ -270,6 +271,8 @@ void bind_codec(nb::module_& module) {
             options.beta1 = beta1;
             options.beta2 = beta2;
             options.epsilon = epsilon;
+            require(sharing >= 0 && sharing <= 1, "sharing must be 0 to 1");
+            options.sharing = sharing;
             StepResult result;
             {
               nb::gil_scoped_release release;
@@ -280,8 +283,8 @@ void bind_codec(nb::module_& module) {
           nb::arg("parameters"), nb::arg("gradient"), nb::kw_only(), nb::arg("hard") = false,
           nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.25f, nb::arg("lambda_"),
           nb::arg("seed") = 0, nb::arg("step") = 0, nb::arg("update") = true,
-          nb::arg("learning_rate") = std::vector<float>{}, nb::arg("beta1") = 0.8f, nb::arg("beta2") = 0.95f,
-          nb::arg("epsilon") = 1e-12f)
+          nb::arg("learning_rate") = std::vector<float>{}, nb::arg("beta1") = 0.6f, nb::arg("beta2") = 0.95f,
+          nb::arg("epsilon") = 1e-12f, nb::arg("sharing") = 0.85f)
       .def(
           "evaluate",
           [](Trainer& trainer, Vector parameters, bool hard, float temperature, float noise,

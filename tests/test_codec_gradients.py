@@ -132,6 +132,7 @@ def test_noise_is_uniform_and_repeatable():
 
     first = noise(1, 1)
     np.testing.assert_array_equal(first, noise(1, 1))
+    np.testing.assert_allclose(noise(1, 0), -first, atol=1e-4)
     for other in (noise(1, 2), noise(2, 1), np.roll(first, 1, axis=1), np.roll(first, 1, axis=0)):
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.02
     counts, _ = np.histogram(first, bins=20, range=(-0.2501, 0.2501))
@@ -172,8 +173,33 @@ def test_latents_follow_adam():
     adam = torch.optim.Adam([y], lr=0.1, betas=(0.8, 0.95), eps=1e-12)
     for step in range(4):
         trainer.step(
-            parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids
-        )
+            parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids,
+            beta1=0.8, sharing=0,
+        )  # fmt: skip
         y.grad = torch.tensor(trainer.quantised_gradient(1) * trainer.slope(1))
         adam.step()
         np.testing.assert_allclose(trainer.latents(1), y.detach(), atol=1e-4)
+
+
+def test_a_grid_shares_its_mean_square_gradient():
+    shape = ModelShape(channels=1, grids=2)
+    image, _, parameters, latents = example(20, 30, shape, False)
+    trainer = make_trainer(shape, image, None, threads=1)
+    for k, y in enumerate(latents):
+        trainer.set_latents(k, y)
+    gradient = np.zeros_like(parameters)
+    y = latents[0].astype(np.float64)
+    mean, square, before = np.zeros_like(y), np.zeros_like(y), None
+    for step in range(1, 6):
+        trainer.step(
+            parameters, gradient, lambda_=LAMBDA, step=step, learning_rate=[0.1] * shape.grids,
+            beta1=0.6, beta2=0.95, sharing=0.7,
+        )  # fmt: skip
+        g = (trainer.quantised_gradient(0) * trainer.slope(0)).astype(np.float64)
+        mean += 0.4 * (g - mean)
+        square += 0.05 * (g * g - square)
+        now = square / (1 - 0.95**step)
+        divisor = now if before is None else 0.3 * now + 0.7 * before
+        y -= 0.1 * np.clip(mean / (1 - 0.6**step) / np.sqrt(divisor), -3, 3)
+        before = now.mean()
+        np.testing.assert_allclose(trainer.latents(0), y, atol=1e-4)

@@ -34,7 +34,8 @@ enum class Quantiser : int { kSoft = 0, kHard = 1 };
 struct QuantiseArgs {
   Quantiser mode;
   float temperature;  // of the soft rounding
-  float noise;        // half width of the uniform noise between the two soft roundings
+  float noise;        // half width of the uniform noise between the two soft roundings; its sign
+                      // mirrors the noise
   uint32_t key;       // mixes seed, step and grid: the noise depends on nothing else but position
   PlaneView latents, quantised, slope;  // slope = d quantised / d latent
   int row_begin, row_end;
@@ -94,6 +95,9 @@ struct AdamArgs {
   PlaneView latents, gradient, slope, mean, square;
   int row_begin, row_end;
   float step, beta1, beta2, epsilon;  // step and epsilon include the bias corrections
+  // A latent's step is divided by the root of own * (its mean square) + shared.
+  float own, shared, largest;  // `largest` bounds the quotient, in units of `step`
+  double squares;              // out: sum of the mean squares of these rows
 };
 
 struct Kernels {
@@ -104,7 +108,7 @@ struct Kernels {
   void (*upsample)(const UpsampleArgs&);
   void (*upsample_gradient)(const UpsampleGradientArgs&);
   void (*synthesis)(SynthesisArgs&);
-  void (*adam)(const AdamArgs&);
+  void (*adam)(AdamArgs&);
   void (*add_lanes)(const float* sums, ptrdiff_t count, float* totals);  // totals[i] += sum of lanes
   ptrdiff_t (*context_workspace)(const ModelShape&);
   ptrdiff_t (*synthesis_workspace)(const ModelShape&, int tile_rows, int tile_columns);

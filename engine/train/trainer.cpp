@@ -13,6 +13,8 @@ namespace {
 // Working sets that fit a level-2 cache of 1 MB; both are multiples of the widest vector.
 constexpr int kTileRows = 32, kTileColumns = 256;
 constexpr int kBandPixels = 16384;
+// A latent moves at most so many times the step size in one pass.
+constexpr float kLargestStep = 3;
 
 double now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -103,7 +105,7 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
   scale_ = float(1 / total);
 
   for (int k = 0, h = height, w = width; k < levels; ++k, h = (h + 1) / 2, w = (w + 1) / 2) {
-    Grid grid{h, w, {}, {}, {}, {}, {}, {}};
+    Grid grid{h, w, {}, {}, {}, {}, {}, {}, 0.0};
     for (Plane* plane : {&grid.latents, &grid.quantised, &grid.slope, &grid.gradient, &grid.mean,
                          &grid.square})
       *plane = Plane(h, w);
@@ -148,6 +150,7 @@ void Trainer::reset_moments() {
   for (Grid& grid : grids_) {
     grid.mean.clear();
     grid.square.clear();
+    grid.mean_square = 0;
   }
   adam_steps_ = 0;
 }
@@ -182,8 +185,10 @@ void Trainer::quantise(const StepOptions& options) {
   pool_.run(int(bands_.size()), [&](int job, int) {
     const Band& band = bands_[job];
     Grid& grid = grids_[band.grid];
-    const uint32_t key = mix(mix(options.seed, options.step), uint32_t(band.grid));
-    kernels_.quantise({options.quantiser, options.temperature, options.noise, key,
+    // Every second pass mirrors the noise of the one before: what is linear in it cancels.
+    const uint32_t key = mix(mix(options.seed, options.step / 2), uint32_t(band.grid));
+    const float noise = options.step % 2 ? -options.noise : options.noise;
+    kernels_.quantise({options.quantiser, options.temperature, noise, key,
                        grid.latents.view(), grid.quantised.view(), grid.slope.view(),
                        band.row_begin, band.row_end});
   });
@@ -303,6 +308,7 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
   const double t = adam_steps_;
   const float correction1 = float(1 - std::pow(double(options.beta1), t));
   const float correction2 = float(std::sqrt(1 - std::pow(double(options.beta2), t)));
+  std::vector<double> squares(bands_.size());
   pool_.run(int(bands_.size()), [&](int job, int) {
     const Band& band = bands_[job];
     Grid& grid = grids_[band.grid];
@@ -317,12 +323,27 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
       for (int y = band.row_begin; y < band.row_end; ++y)
         for (int x = 0; x < grid.width; ++x) gradient.row(y)[x] += distortion.row(y)[x];
     }
-    if (options.update)
-      kernels_.adam({grid.latents.view(), gradient, grid.slope.view(), grid.mean.view(),
-                     grid.square.view(), band.row_begin, band.row_end,
-                     options.learning_rate[band.grid] * correction2 / correction1,
-                     options.beta1, options.beta2, options.epsilon * correction2});
+    if (!options.update) return;
+    // The grid's mean square is that of the last pass: it moves slowly, and waiting for this one
+    // would take another run over all planes.
+    const bool first = adam_steps_ == 1;
+    AdamArgs args{grid.latents.view(), gradient, grid.slope.view(), grid.mean.view(),
+                  grid.square.view(), band.row_begin, band.row_end,
+                  options.learning_rate[band.grid] * correction2 / correction1, options.beta1,
+                  options.beta2, options.epsilon * correction2,
+                  first ? 1.0f : 1 - options.sharing,
+                  first ? 0.0f
+                        : float(options.sharing * grid.mean_square) * correction2 * correction2,
+                  kLargestStep * correction1 / correction2, 0.0};
+    kernels_.adam(args);
+    squares[job] = args.squares;
   });
+  if (!options.update) return;
+  for (Grid& grid : grids_) grid.mean_square = 0;
+  for (size_t job = 0; job < bands_.size(); ++job)
+    grids_[bands_[job].grid].mean_square += squares[job];
+  for (Grid& grid : grids_)
+    grid.mean_square /= double(grid.height) * grid.width * correction2 * correction2;
 }
 
 void Trainer::gather_parameter_gradient(float* gradient) {

@@ -40,7 +40,8 @@ struct StepOptions {
   bool gradients = true;      // false: loss and reconstruction only
   bool update = true;         // moves the latents
   std::array<float, kMaxGrids> learning_rate{};  // by grid, in quantisation steps
-  float beta1 = 0.8f, beta2 = 0.95f, epsilon = 1e-12f;
+  float beta1 = 0.6f, beta2 = 0.95f, epsilon = 1e-12f;
+  float sharing = 0.85f;  // of the grid's mean square gradient in what divides a latent's step
 };
 
 struct StepResult {
@@ -79,6 +80,7 @@ class Trainer {
   struct Grid {
     int height, width;
     Plane latents, quantised, slope, gradient, mean, square;
+    double mean_square = 0;  // of the gradient after the last update, bias corrected
   };
   struct Band {
     int grid, row_begin, row_end;

@@ -161,9 +161,10 @@ class Trainer:
         step: int = 0,
         update: bool = True,
         learning_rate: Sequence[float] = (),
-        beta1: float = 0.8,
+        beta1: float = 0.6,
         beta2: float = 0.95,
         epsilon: float = 1e-12,
+        sharing: float = 0.85,
     ) -> dict[str, Any]:
         """Do one pass over the picture: all gradients, and a step of the latents if `update`.
 
@@ -175,12 +176,14 @@ class Trainer:
             noise: Half width of the noise, in quantisation steps.
             lambda_: Loss of one bit a pixel.
             seed: Of the noise.
-            step: Number of the pass; the noise depends on it.
+            step: Number of the pass; the noise depends on it, and is that of the pass before with
+                the other sign when odd.
             update: Whether to move the latents.
             learning_rate: Step of the latents of each grid, in quantisation steps.
             beta1: Adam's decay of the mean.
             beta2: Adam's decay of the square.
             epsilon: Adam's.
+            sharing: Of the grid's mean square gradient in what divides a latent's step.
 
         Returns:
             distortion (mean squared error), bits (by grid), seconds (by part).

@@ -90,9 +90,10 @@ def fit(
             lambda_=lambda_,
             seed=seed,
             step=step,
-            learning_rate=[now.latent_rate] * shape.grids,
-            beta1=0.9,
-            beta2=0.99,
+            learning_rate=[
+                now.latent_rate * (schedule.finest_share if k == 0 else 1)
+                for k in range(shape.grids)
+            ],
         )
         optimiser.step(parameters, gradient, now.network_rate)
         if callback:

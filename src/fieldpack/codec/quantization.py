@@ -1,29 +1,51 @@
-"""Quantisation of the codec's networks by what each tensor costs in loss."""
+"""Quantisation of the codec's networks by what it costs in loss.
+
+Weights are rounded one after the other, and those still to come make up for the error as far as
+the loss's curvature allows (Frantar and Alistarh, "Optimal brain compression", 2022; GPTQ, 2023).
+The curvature also tells how fine each tensor must be.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from fieldpack.codec.curvature import Matrix, context_curvature, synthesis_curvature
 from fieldpack.codec.model import FloatArray, ModelShape
 from fieldpack.program.weights import MAX_REACH, QuantizedTensor, WeightDistribution
 
-_COARSEST, _FINEST = 2, 14
-_HEADER_BITS = 40.0
+_FINEST_EXPONENT, _COARSEST_EXPONENT = -16, 0
+_HEADER_BITS = 32.0
+_DAMPING = 0.003
 
 Loss = Callable[[FloatArray], float]
 
 
+@dataclass(frozen=True)
+class _Group:
+    """Tensors that are quantised together, and the loss's curvature in all of their weights."""
+
+    names: tuple[str, ...]
+    curvature: Matrix
+
+
 def quantize_networks(
-    parameters: FloatArray, shape: ModelShape, loss: Loss, loss_per_bit: float
+    parameters: FloatArray,
+    shape: ModelShape,
+    latents: Sequence[FloatArray],
+    loss: Loss,
+    loss_per_bit: float,
 ) -> list[QuantizedTensor]:
-    """Choose each tensor's step 2^-s, one tensor after the other, for the least loss.
+    """Choose each tensor's step, a power of two, and its symbols for the least loss.
 
     Args:
         parameters: The flat vector after training.
         shape: The model's sizes.
+        latents: Quantised, one array a grid, finest first.
         loss: Distortion plus lambda times the latents' bits per pixel for a flat vector.
         loss_per_bit: What a bit of the file adds to the loss.
 
@@ -32,25 +54,137 @@ def quantize_networks(
     """
     flat = parameters.copy()
     views = shape.views(flat)
-    tensors = []
-    for view in views.values():
-        if not view.size:
-            continue
-        original = view.copy()
-        best, least, since = None, np.inf, 0
-        finest = math.floor(math.log2((MAX_REACH - 1) / max(float(np.abs(original).max()), 1.0)))
-        for fineness in range(min(_COARSEST, finest), min(_FINEST, finest) + 1):
-            tensor = QuantizedTensor.from_values(original, 2.0**-fineness)
-            view[:] = tensor.values()
-            bits = _HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1]
-            total = loss(flat) + loss_per_bit * bits
+    tensors: dict[str, QuantizedTensor] = {}
+    if views["taps"].size:
+        tensors["taps"] = _quantize_alone(views["taps"], lambda: loss(flat), loss_per_bit)
+        views["taps"][:] = tensors["taps"].values()
+    for group in _groups(flat, shape, latents, loss_per_bit):
+        chosen = _quantize_group(group, views, lambda: loss(flat), loss_per_bit)
+        for name, tensor in chosen.items():
+            views[name][:] = tensor.values()
+        tensors |= chosen
+    return [tensors[name] for name, view in views.items() if view.size]
+
+
+def _groups(
+    flat: FloatArray, shape: ModelShape, latents: Sequence[FloatArray], loss_per_bit: float
+) -> list[_Group]:
+    random = np.random.default_rng(0)
+    names = [name for name, _ in shape.offsets if name != "taps"]
+    drawing = tuple(name for name in names if not name.startswith("context"))
+    groups = [_Group(drawing, synthesis_curvature(shape, flat, latents, random))]
+    for index in range(max(shape.set_of_grid) + 1):
+        curvature = context_curvature(shape, flat, index, latents, random) * loss_per_bit
+        of_set = tuple(name for name in names if name.startswith(f"context{index}."))
+        groups.append(_Group(of_set, curvature))
+    return groups
+
+
+def _quantize_group(
+    group: _Group,
+    views: dict[str, FloatArray],
+    loss: Callable[[], float],
+    loss_per_bit: float,
+) -> dict[str, QuantizedTensor]:
+    """Try finer and coarser steps than the curvature asks for until neither is better."""
+    originals = {name: views[name].copy() for name in group.names}
+    rounding = _Rounding(group, originals)
+
+    def attempt(coarseness: float) -> tuple[float, dict[str, QuantizedTensor]]:
+        tensors = rounding.tensors(loss_per_bit, 2.0 ** (coarseness / 2))
+        bits = 0.0
+        for name, tensor in tensors.items():
+            views[name][:] = tensor.values()
+            bits += _HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1]
+        total = loss() + loss_per_bit * bits
+        for name, original in originals.items():
+            views[name][:] = original
+        return total, tensors
+
+    least, best = attempt(0)
+    for direction in (-1, 1):
+        coarseness, misses = direction, 0
+        while misses < 2 and abs(coarseness) <= 16:
+            total, tensors = attempt(coarseness)
+            misses = 0 if total < least else misses + 1
             if total < least:
-                best, least, since = tensor, total, 0
-            else:
-                since += 1
-                if since == 3:
-                    break
-        assert best is not None
-        view[:] = best.values()
-        tensors.append(best)
-    return tensors
+                least, best = total, tensors
+            coarseness += direction
+    return best
+
+
+class _Rounding:
+    """Rounds a group's weights in their order, each error made up for by the weights behind it."""
+
+    def __init__(self, group: _Group, values: dict[str, FloatArray]) -> None:
+        self._values = values
+        self._flat = np.concatenate([v.ravel() for v in values.values()]).astype(np.float64)
+        damping = _DAMPING * max(float(np.trace(group.curvature)) / len(self._flat), 1e-30)
+        damped = group.curvature + damping * np.eye(len(self._flat))
+        # Row i of this factor says how the weights behind make up for an error of weight i, and
+        # 1 / factor[i, i]^2 is the curvature that is left in it when they do.
+        self._factor: Matrix = np.linalg.cholesky(np.linalg.inv(damped)).T
+        self._curvature = 1 / np.diag(self._factor) ** 2
+
+    def tensors(self, loss_per_bit: float, coarseness: float) -> dict[str, QuantizedTensor]:
+        steps, pulls = np.empty(len(self._flat)), np.empty(len(self._flat))
+        start = 0
+        for value in self._values.values():
+            part = slice(start, start + value.size)
+            # The least of curvature * step^2 / 24 - loss_per_bit * log2(step), summed over weights.
+            square = 12 * loss_per_bit / (math.log(2) * float(self._curvature[part].mean()))
+            exponent = round(math.log2(max(math.sqrt(square) * coarseness, 1e-30)))
+            steps[part] = 2.0 ** max(
+                min(exponent, _COARSEST_EXPONENT),
+                _FINEST_EXPONENT,
+                _least_exponent(value),
+            )
+            # A Laplace distribution's bits grow by this much with a weight's size.
+            slope = loss_per_bit / (math.log(2) * max(float(np.abs(value).mean()), 1e-9))
+            pulls[part] = slope / self._curvature[part]
+            start += value.size
+        symbols = self._round(steps, pulls)
+        tensors = {}
+        start = 0
+        for name, value in self._values.items():
+            part = slice(start, start + value.size)
+            tensors[name] = QuantizedTensor(
+                symbols[part].reshape(value.shape), float(steps[start])
+            )
+            start += value.size
+        return tensors
+
+    def _round(self, steps: Matrix, pulls: Matrix) -> npt.NDArray[np.int32]:
+        left = self._flat.copy()
+        symbols = np.empty(len(left), np.int32)
+        for i, step in enumerate(steps):
+            pulled = math.copysign(max(abs(left[i]) - min(pulls[i], step / 4), 0), left[i])
+            symbols[i] = min(max(round(pulled / step), 1 - MAX_REACH), MAX_REACH - 1)
+            error = (left[i] - symbols[i] * step) / self._factor[i, i]
+            left[i + 1 :] -= error * self._factor[i, i + 1 :]
+        return symbols
+
+
+def _least_exponent(values: FloatArray) -> int:
+    """Of the finest step that leaves all symbols in reach, with room for corrections."""
+    return math.ceil(math.log2(max(float(np.abs(values).max()), 1e-9) * 4 / MAX_REACH))
+
+
+def _quantize_alone(
+    view: FloatArray, loss: Callable[[], float], loss_per_bit: float
+) -> QuantizedTensor:
+    """From the finest step on, coarser ones until three in a row are worse; changes `view`."""
+    original = view.copy()
+    best, least, misses = None, np.inf, 0
+    for exponent in range(max(_FINEST_EXPONENT, _least_exponent(view)), _COARSEST_EXPONENT + 1):
+        tensor = QuantizedTensor.from_values(original, 2.0**exponent)
+        view[:] = tensor.values()
+        bits = _HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1]
+        total = loss() + loss_per_bit * bits
+        misses = 0 if total < least else misses + 1
+        if total < least:
+            best, least = tensor, total
+        elif misses == 3:
+            break
+    assert best is not None
+    return best

@@ -37,12 +37,14 @@ class Schedule:
     passes: int
     # Passes over which the network's step size grows, at most a fifth of all; without them some
     # seeds fail.
-    warm_up: int = 200
+    warm_up: int = 50
     hard_fraction: float = 0.05
     most_hard_passes: int = 50
     temperature: tuple[float, float] = (1.0, 0.15)
     noise: tuple[float, float] = (0.5, 0.3)
-    latent_rate: tuple[float, float, float] = (0.2, 0.03, 0.002)  # first, last soft, first hard
+    latent_rate: tuple[float, float, float] = (0.22, 0.03, 0.002)  # first, last soft, first hard
+    # The finest grid moves more slowly, or it takes up low frequencies before the coarser ones do.
+    finest_share: float = 0.4
     network_rate: tuple[float, float] = (0.02, 0.002)
 
     @property

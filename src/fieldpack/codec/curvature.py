@@ -1,0 +1,238 @@
+"""Curvature of the loss in the networks' weights, from samples of the picture.
+
+Gauss-Newton for the distortion, the empirical Fisher matrix for the rate (Martens, "New insights
+and perspectives on the natural gradient method", 2020). Both are sums over samples of products of
+first derivatives, which stay cheap because the networks are tiny.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldpack.codec.model import NEIGHBOURS, FloatArray, ModelShape, PerceptronShape
+
+Matrix = npt.NDArray[np.float64]
+
+_CONTEXT_SAMPLES = 20_000
+_CROPS, _CROP_SIZE = 8, 64
+_CROP_SAMPLES = 1_000
+_LEAK = 0.125  # of the activation between the 3x3 layers
+_MIN_LOG_SCALE, _MAX_LOG_SCALE = -3.0, 6.0  # of the engine's Laplace distributions
+
+
+def context_curvature(
+    shape: ModelShape,
+    parameters: FloatArray,
+    index: int,
+    latents: Sequence[FloatArray],
+    random: np.random.Generator,
+) -> Matrix:
+    """Curvature of the bits of all latents in one context set's weights, in their flat order.
+
+    Args:
+        shape: Sizes of the model.
+        parameters: The flat vector.
+        index: Of the context set.
+        latents: Quantised, one array a grid, finest first.
+        random: Picks the samples.
+    """
+    grids = [g for g, used in zip(latents, shape.set_of_grid, strict=True) if used == index]
+    grids = [g for g in grids if g.any()]
+    weights = _layers(shape, parameters, f"context{index}", shape.context)
+    if not grids:
+        return np.zeros((shape.context.parameters, shape.context.parameters))
+    total = sum(grid.size for grid in grids)
+    inputs, values, counts = [], [], []
+    reach = max(max(-dy, abs(dx)) for dy, dx in NEIGHBOURS)
+    for grid in grids:
+        share = max(_CONTEXT_SAMPLES * grid.size // total, 256)
+        count = min(grid.size, share)
+        y, x = np.divmod(random.choice(grid.size, count, replace=False), grid.shape[1])
+        padded = np.pad(grid, reach)
+        neighbours = NEIGHBOURS[: shape.neighbours]
+        inputs.append(np.stack([padded[y + reach + i, x + reach + j] for i, j in neighbours], 1))
+        values.append(grid[y, x])
+        counts.append(np.full(count, grid.size / count))
+    forward = _Perceptron(shape.context, weights, np.concatenate(inputs))
+    mean, log_scale = forward.outputs.T
+    slopes = _laplace_slopes(np.concatenate(values), mean, log_scale)
+    jacobian = forward.gradients(np.stack(slopes, 1)) * np.sqrt(np.concatenate(counts))[:, None]
+    return _square(jacobian) / np.log(2)
+
+
+def synthesis_curvature(
+    shape: ModelShape,
+    parameters: FloatArray,
+    latents: Sequence[FloatArray],
+    random: np.random.Generator,
+) -> Matrix:
+    """Curvature of the mean squared error in the weights of the synthesis and the 3x3 layers.
+
+    What a change does to a pixel through the 3x3 layers behind it is taken as if the change were
+    the same all around it.
+
+    Args:
+        shape: Sizes of the model.
+        parameters: The flat vector.
+        latents: Quantised, one array a grid, finest first.
+        random: Picks the samples.
+    """
+    height, width = latents[0].shape
+    views = shape.views(parameters)
+    kernels = [
+        views[f"convolution.{i}.weight"].astype(np.float64) for i in range(shape.convolutions)
+    ]
+    biases = [views[f"convolution.{i}.bias"].astype(np.float64) for i in range(shape.convolutions)]
+    mixing = [np.eye(shape.channels) + kernel.sum((2, 3)) for kernel in kernels]
+    weights = _layers(shape, parameters, "synthesis", shape.synthesis)
+    rows = []
+    for top, left in _crops(height, width, random):
+        planes = _upsampled(latents, views["taps"], top, left)
+        h, w = planes.shape[:2]
+        count = min(h * w, _CROP_SAMPLES)
+        y, x = np.divmod(random.choice(h * w, count, replace=False), w)
+        forward = _Perceptron(shape.synthesis, weights, planes.reshape(h * w, -1))
+        plane = forward.outputs.reshape(h, w, -1)
+        patches, slopes = [], []
+        for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+            windows = _windows(plane)
+            patches.append(windows[y, x])
+            plane = plane + np.einsum("hwitu,oitu->hwo", windows, kernel) + bias
+            slope = np.ones_like(plane)
+            if i + 1 < shape.convolutions:
+                slope = np.where(plane > 0, 1.0, _LEAK)
+                plane = plane * slope
+            slopes.append(slope[y, x])
+        sampled = forward.at(y * w + x)
+        for channel in range(shape.channels):
+            back = np.zeros((count, shape.channels))
+            back[:, channel] = 1
+            parts: list[npt.NDArray[np.float64]] = []
+            for i in reversed(range(shape.convolutions)):
+                back = back * slopes[i]
+                weight = back[:, :, None, None, None] * patches[i][:, None]
+                parts = [weight.reshape(count, -1), back, *parts]
+                back = back @ mixing[i]
+            rows.append(np.concatenate([sampled.gradients(back), *parts], 1))
+    jacobian = np.concatenate(rows)
+    return _square(jacobian) * (2 / len(jacobian))
+
+
+class _Perceptron:
+    """Values of a perceptron at inputs (n, i), kept for its gradients."""
+
+    def __init__(
+        self, shape: PerceptronShape, layers: Sequence[tuple[Matrix, Matrix]], inputs: Matrix
+    ) -> None:
+        self._shape, self._layers = shape, layers
+        self._inputs = [inputs.astype(np.float64)]
+        for layer, (weight, bias) in enumerate(layers):
+            value = self._inputs[-1] @ weight.T + bias
+            if shape.is_residual(layer):
+                value += self._inputs[-1]
+            if layer + 1 < shape.layers:
+                value = np.maximum(value, 0)
+            self._inputs.append(value)
+
+    @property
+    def outputs(self) -> Matrix:
+        return self._inputs[-1]
+
+    def at(self, rows: npt.NDArray[np.int64]) -> _Perceptron:
+        """The same for some of the inputs."""
+        chosen = object.__new__(_Perceptron)
+        chosen._shape, chosen._layers = self._shape, self._layers
+        chosen._inputs = [values[rows] for values in self._inputs]
+        return chosen
+
+    def gradients(self, back: Matrix) -> Matrix:
+        """Gradient (n, parameters) of each row's sum of outputs times `back` (n, outputs)."""
+        parts: list[Matrix] = []
+        for layer in reversed(range(self._shape.layers)):
+            weight = back[:, :, None] * self._inputs[layer][:, None, :]
+            parts = [weight.reshape(len(back), -1), back, *parts]
+            if layer:
+                onward = back @ self._layers[layer][0]
+                if self._shape.is_residual(layer):
+                    onward += back
+                back = onward * (self._inputs[layer] > 0)
+        return np.concatenate(parts, 1)
+
+
+def _layers(
+    shape: ModelShape, parameters: FloatArray, name: str, perceptron: PerceptronShape
+) -> list[tuple[Matrix, Matrix]]:
+    views = shape.views(parameters)
+    return [
+        (
+            views[f"{name}.{i}.weight"].astype(np.float64),
+            views[f"{name}.{i}.bias"].astype(np.float64),
+        )
+        for i in range(perceptron.layers)
+    ]
+
+
+def _square(jacobian: Matrix) -> Matrix:
+    # Single precision is enough here and twice as fast.
+    rows = jacobian.astype(np.float32)
+    return np.asarray(rows.T @ rows, np.float64)
+
+
+def _laplace_slopes(value: Matrix, mean: Matrix, log_scale: Matrix) -> tuple[Matrix, Matrix]:
+    """Slopes of -ln(mass of the unit bin around `value`) in the mean and the log of the scale."""
+    scale = np.exp(np.clip(log_scale, _MIN_LOG_SCALE, _MAX_LOG_SCALE))
+    difference = value - mean
+    inner, outer = np.abs(difference) - 0.5, np.abs(difference) + 0.5
+    near, far = np.exp(-np.minimum(np.abs(inner) / scale, 60)), np.exp(-outer / scale)
+    mass = np.where(inner > 0, (near - far) / 2, 1 - (near + far) / 2)
+    factor = 0.5 / scale / np.maximum(mass, 1e-30)
+    inside = (log_scale > _MIN_LOG_SCALE) & (log_scale < _MAX_LOG_SCALE)
+    in_mean = -np.sign(difference) * (near - far) * factor
+    return in_mean, np.where(inside, (outer * far - inner * near) * factor, 0)
+
+
+def _crops(height: int, width: int, random: np.random.Generator) -> list[tuple[int, int]]:
+    """Corners of crops, multiples of 64 so that they are whole on every grid."""
+    corners = [(y, x) for y in range(0, height, _CROP_SIZE) for x in range(0, width, _CROP_SIZE)]
+    whole = [
+        (y, x) for y, x in corners if y + _CROP_SIZE <= height and x + _CROP_SIZE <= width
+    ] or corners
+    chosen = random.choice(len(whole), min(_CROPS, len(whole)), replace=False)
+    return [whole[i] for i in chosen]
+
+
+def _upsampled(latents: Sequence[FloatArray], taps: FloatArray, top: int, left: int) -> Matrix:
+    """A crop of all grids (h, w, grids) at the picture's resolution, cut off from around it."""
+    crops = [
+        grid[top >> k : (top + _CROP_SIZE) >> k or None, left >> k : (left + _CROP_SIZE) >> k or None]
+        for k, grid in enumerate(latents)
+    ]
+    planes = [crops[0].astype(np.float64)]
+    for k in range(1, len(crops)):
+        plane = crops[k].astype(np.float64)
+        for level in reversed(range(k)):
+            kernel = taps[level].astype(np.float64)
+            height, width = crops[level].shape
+            plane = _doubled(_doubled(plane, kernel, height).T, kernel, width).T
+        planes.append(plane)
+    return np.stack(planes, -1)
+
+
+def _doubled(plane: Matrix, taps: Matrix, size: int) -> Matrix:
+    """`plane` at twice as many rows, cut to `size`."""
+    rows = len(plane)
+    padded = np.pad(plane, ((2, 2), (0, 0)), mode="edge")
+    far_up, up, here, down, far_down = (padded[i : i + rows] for i in range(5))
+    doubled = np.empty((2 * rows, plane.shape[1]))
+    doubled[0::2] = taps[0] * here + taps[1] * up + taps[2] * down + taps[3] * far_up
+    doubled[1::2] = taps[0] * here + taps[1] * down + taps[2] * up + taps[3] * far_down
+    return doubled[:size]
+
+
+def _windows(plane: Matrix) -> Matrix:
+    """Values (h, w, channels, 3, 3) around each pixel, edges replicated."""
+    padded = np.pad(plane, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    return np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))

@@ -147,3 +147,32 @@ def test_command(tmp_path, monkeypatch, capsys):
     assert (report["effort"], report["lambda"], report["steps"]) == (1, 0.002, 30)
     decoded = fieldpack.decode(target)
     assert report["psnr"] == pytest.approx(psnr(decoded, smooth_samples(20, 30), 255))
+
+
+@pytest.mark.parametrize("size", [(64, 96), (45, 77)])
+@pytest.mark.parametrize("skipped", [1, 2, 6])
+def test_preview_is_a_small_version_of_the_picture(size, skipped):
+    y, x = np.mgrid[: size[0], : size[1]].astype(np.float32) / 64
+    image = np.stack([0.5 + 0.4 * np.sin(3 * x), 0.5 + 0.3 * np.cos(4 * y), 0.5 + 0.2 * x * y], -1)
+    image = np.clip(255 * image + 0.5, 0, 255).astype(np.uint8)
+    data = fieldpack.encode(image, effort=3)
+    small = fieldpack.preview(data, skipped_grids=skipped)
+    grids = fieldpack.open(data).info["pyramid"]["grids"]
+    dropped = min(skipped, len(grids) - 1)
+    step = 1 << dropped
+    assert small.shape == (-(-size[0] // step), -(-size[1] // step), 3)
+    field = fieldpack.open(data, skipped_grids=skipped)
+    assert len(field.info["pyramid"]["grids"]) == len(grids) - dropped
+    np.testing.assert_array_equal(field.picture(size=small.shape[1::-1]).samples, small)
+    assert field.picture().samples.shape == image.shape
+    if skipped == 1:
+        shrunk = fieldpack.decode(data, size=small.shape[1::-1])
+        assert np.abs(small.astype(float) - shrunk).mean() < 12
+
+
+def test_a_network_has_no_preview(tmp_path):
+    field = fieldpack.fit(np.full((4, 4, 3), 9, np.uint8), steps=2)
+    with pytest.raises(fieldpack.RequestError, match="network"):
+        fieldpack.preview(field.to_bytes())
+    with pytest.raises(fieldpack.RequestError, match="not negative"):
+        fieldpack.open(field.to_bytes(), skipped_grids=-1)

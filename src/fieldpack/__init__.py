@@ -11,7 +11,7 @@ Example:
 
 from typing import Any
 
-from fieldpack.api import decode, open
+from fieldpack.api import decode, open, preview
 from fieldpack.encoding import encode
 from fieldpack.errors import FieldpackError, FormatError, RequestError, SignalError
 from fieldpack.field import Field
@@ -33,6 +33,7 @@ __all__ = [
     "encode",
     "fit",
     "open",
+    "preview",
 ]
 
 

@@ -10,22 +10,21 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 import fieldpack
-from fieldpack.codec.fit import Progress
 from fieldpack.encoding import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.files import check_writable, shown
-from fieldpack.fitting import FitState
-from fieldpack.info_tables import print_info
 from fieldpack.metrics import psnr
 from fieldpack.rendering import Region, Size
 from fieldpack.signals import Picture, read_picture, write_picture
-from fieldpack.terminal import EncodeDisplay, FitDisplay
+
+if TYPE_CHECKING:
+    from fieldpack.codec.fit import Progress
+    from fieldpack.fitting import FitState
 
 app = typer.Typer(
     add_completion=False,
@@ -33,7 +32,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Embeds images into small neural networks.",
 )
-_stderr = Console(stderr=True)
 
 
 class NetworkName(enum.StrEnum):
@@ -97,9 +95,11 @@ def fit(
     if snapshots is not None:
         _make_folder(snapshots)
     drawing = snapshots is not None
-    log_steps = recipe is RecipeName.NOTEBOOK and (not as_json or _stderr.is_terminal)
+    log_steps = recipe is RecipeName.NOTEBOOK and (not as_json or sys.stderr.isatty())
 
-    with FitDisplay(_stderr, (picture.width, picture.height), preview) as display:
+    from fieldpack.terminal import FitDisplay  # noqa: PLC0415  # slow to load, not for decoding
+
+    with FitDisplay((picture.width, picture.height), preview) as display:
 
         def on_step(state: FitState) -> None:
             nonlocal drawing
@@ -191,7 +191,9 @@ def encode(
     check_writable(target)
     started = time.perf_counter()
     passes = 0
-    with EncodeDisplay(_stderr, picture.width * picture.height) as display:
+    from fieldpack.terminal import EncodeDisplay  # noqa: PLC0415  # slow to load, not for decoding
+
+    with EncodeDisplay(picture.width * picture.height) as display:
 
         def on_pass(state: Progress) -> None:
             nonlocal passes
@@ -248,14 +250,26 @@ def decode(
     region: Annotated[
         str | None, typer.Option(metavar="X,Y,W,H", help="Part to draw, in original pixels.")
     ] = None,
+    preview: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=6,
+            help="Leave out the N finest grids: a quick picture, 1/2^N of the size if not told.",
+        ),
+    ] = None,
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
     """Draw the picture of a .fpk file, at its own size or any other."""
     size = _parse_size(resize)
     part = _parse_region(region)
-    field = fieldpack.open(file, threads=threads)
-    picture = field.picture(scale=scale, size=size, region=part)
+    field = fieldpack.open(file, threads=threads, skipped_grids=preview or 0)
+    if preview is not None and scale is None and size is None and part is None:
+        picture = field.preview()
+    else:
+        picture = field.picture(scale=scale, size=size, region=part)
     target = output if output is not None else _default_target(file, picture)
     write_picture(picture, target)
     if as_json:
@@ -283,6 +297,8 @@ def info(
     if as_json:
         _print_json({"input": os.fspath(file), **details})
         return
+    from fieldpack.info_tables import print_info  # noqa: PLC0415  # slow to load, not for decoding
+
     print_info(shown(file), details)
 
 

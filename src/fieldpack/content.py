@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fieldpack.codec.evaluation import PyramidEvaluator
 from fieldpack.codec.payload import read_pyramid
-from fieldpack.errors import FormatError
+from fieldpack.errors import FormatError, RequestError
 from fieldpack.program import Evaluator, Opcode, read_program
 from fieldpack.signals.description import Description, PictureDescription
 
@@ -26,9 +26,15 @@ class FieldEvaluator(Protocol):
 
 
 class Content(Protocol):
-    """A field as it stands in a file."""
+    """A field as it stands in a file.
+
+    Attributes:
+        evaluator: The function.
+        resolution: Points (n_last, ..., n_0) of its own grid.
+    """
 
     evaluator: FieldEvaluator
+    resolution: tuple[int, ...]
 
     def info(self) -> dict[str, Any]:
         """What is inside and where the bytes go, as plain values that JSON can hold."""
@@ -41,14 +47,21 @@ class NetworkContent:
         payload: The section's.
         description: The signal's.
         threads: Threads to evaluate with; 0 means one for each core.
+        skipped: Must be 0: a network has no grids to leave out.
 
     Raises:
         FormatError: The payload is not valid, or does not suit the signal.
+        RequestError: `skipped` is not 0.
     """
 
     evaluator: FieldEvaluator
+    resolution: tuple[int, ...]
 
-    def __init__(self, payload: bytes, description: Description, threads: int) -> None:
+    def __init__(
+        self, payload: bytes, description: Description, threads: int, skipped: int = 0
+    ) -> None:
+        if skipped:
+            raise RequestError("only files with a pyramid have a preview; this holds a network")
         self._size = len(payload)
         self._program, self._costs = read_program(payload)
         if self._program.axes != len(description.positions):
@@ -56,6 +69,7 @@ class NetworkContent:
         if self._program.output_channels != description.channels:
             raise FormatError("the network and the signal differ in their number of channels")
         self.evaluator = Evaluator(self._program, threads)
+        self.resolution = description.shape[:-1]
 
     def info(self) -> dict[str, Any]:
         """Sizes of the network and of its tensors."""
@@ -88,19 +102,27 @@ class PyramidContent:
         payload: The section's.
         description: The picture's.
         threads: Threads to evaluate with; 0 means one for each core.
+        skipped: How many of the finest grids to leave out.
 
     Raises:
         FormatError: The payload is not valid, or the signal is not a picture.
     """
 
     evaluator: FieldEvaluator
+    resolution: tuple[int, ...]
 
-    def __init__(self, payload: bytes, description: Description, threads: int) -> None:
+    def __init__(
+        self, payload: bytes, description: Description, threads: int, skipped: int = 0
+    ) -> None:
         if not isinstance(description, PictureDescription):
             raise FormatError("a pyramid holds pictures only")
         height, width = description.height, description.width
-        self._pyramid = read_pyramid(payload, description.channels, height, width)
-        self.evaluator = PyramidEvaluator(self._pyramid, height, width, threads)
+        pyramid = read_pyramid(payload, description.channels, height, width, skipped)
+        self._pyramid = pyramid
+        if skipped and pyramid.latents:
+            height, width = pyramid.latents[0].shape
+        self.evaluator = PyramidEvaluator(pyramid, height, width, threads)
+        self.resolution = height, width
 
     def info(self) -> dict[str, Any]:
         """Sizes of the model, its networks and its grids."""

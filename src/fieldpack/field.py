@@ -34,7 +34,7 @@ PYRAMID = "P"
 PALETTE = "p"
 PROFILE = "c"
 _MAX_PROFILE_BYTES = 1 << 24
-_CONTENTS: dict[str, Callable[[bytes, Description, int], Content]] = {
+_CONTENTS: dict[str, Callable[[bytes, Description, int, int], Content]] = {
     NETWORK: NetworkContent,
     PYRAMID: PyramidContent,
 }
@@ -49,6 +49,7 @@ class Field:
     Args:
         data: The bytes of a file.
         threads: Threads of the engine; 0 means one for each core. Results do not depend on it.
+        skipped_grids: How many of a pyramid's finest grids to leave undecoded: a preview.
 
     Attributes:
         description: Sizes, sample type and units of the signal.
@@ -60,7 +61,7 @@ class Field:
 
     report: FitReport | None = None
 
-    def __init__(self, data: bytes, *, threads: int = 0) -> None:
+    def __init__(self, data: bytes, *, threads: int = 0, skipped_grids: int = 0) -> None:
         self._data = data
         sections = _first_signal(unpack(data))
         self.description: Description = read_description(sections[SIGNAL])
@@ -68,7 +69,7 @@ class Field:
         self._palette = _read_palette(sections.get(PALETTE), self.description)
         self._icc_profile = _read_profile(sections.get(PROFILE))
         kind = NETWORK if NETWORK in sections else PYRAMID
-        self._content = _CONTENTS[kind](sections[kind], self.description, threads)
+        self._content = _CONTENTS[kind](sections[kind], self.description, threads, skipped_grids)
         self._evaluator = self._content.evaluator
 
     @property
@@ -144,7 +145,7 @@ class Field:
         if not isinstance(description, PictureDescription):
             raise RequestError("this file holds samples, not a picture; evaluate it at coordinates")
         view = View.of(description.width, description.height, scale, size, region)
-        samples = draw(self._evaluator, description, view, progress)
+        samples = draw(self._evaluator, description, view, progress, self._content.resolution)
         return Picture(
             samples,
             description.colour,
@@ -152,6 +153,17 @@ class Field:
             palette=self._palette,
             icc_profile=self._icc_profile,
         )
+
+    def preview(self) -> Picture:
+        """Draw what the grids that were not skipped hold, a pixel for each latent of the finest.
+
+        Raises:
+            RequestError: The field is not a picture.
+        """
+        if not isinstance(self.description, PictureDescription):
+            raise RequestError("this file holds samples, not a picture")
+        height, width = self._content.resolution
+        return self.picture(size=(width, height))
 
     def to_bytes(self) -> bytes:
         """Return the bytes of the file."""

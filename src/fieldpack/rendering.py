@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,9 +87,15 @@ class View:
         coordinates: NDArray[np.float64] = pixels * (2.0 / length) - 1.0
         return coordinates
 
-    def oversampling(self, axis: int) -> int:
-        """Return how many points to average per pixel along an axis: more than one to shrink."""
-        return max(1, math.ceil(self.region[axis + 2] / self.size[axis]))
+    def oversampling(self, axis: int, density: float) -> int:
+        """Return how many points to average per pixel along an axis: more than one to shrink.
+
+        Args:
+            axis: 0 for x, 1 for y.
+            density: Of what the field resolves, in points for each of the picture's own pixels.
+        """
+        # A preview's density is rounded up; that alone must not double the work.
+        return max(1, math.ceil(self.region[axis + 2] * density / self.size[axis] - 1e-6))
 
 
 def draw(
@@ -97,6 +103,7 @@ def draw(
     description: PictureDescription,
     view: View,
     progress: Progress | None = None,
+    resolution: Sequence[int] | None = None,
 ) -> NDArray[np.generic]:
     """Evaluate a picture's field on a view's pixels, averaging over each pixel when shrinking.
 
@@ -105,11 +112,14 @@ def draw(
         description: The picture's.
         view: What to draw.
         progress: Told the part done, 0 to 1, now and then.
+        resolution: (rows, columns) of the field's own grid; the picture's size when None.
 
     Returns:
         Samples (H, W, C) of the description's sample type, rounded and clipped.
     """
-    across, down = view.oversampling(0), view.oversampling(1)
+    rows, columns = resolution or (description.height, description.width)
+    across = view.oversampling(0, columns / description.width)
+    down = view.oversampling(1, rows / description.height)
     xs = view.coordinates(0, description.width, across)
     ys = view.coordinates(1, description.height, down)
     width, height = view.size

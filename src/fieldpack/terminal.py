@@ -26,14 +26,14 @@ _UPPER_HALF = "\N{UPPER HALF BLOCK}"
 class EncodeDisplay:
     """A progress bar with passes, loss, PSNR, bits a pixel and time left.
 
-    Shows nothing unless `console` is a terminal.
+    Shows nothing unless standard error is a terminal.
 
     Args:
-        console: Where to show it.
         pixels: Of the picture.
     """
 
-    def __init__(self, console: Console, pixels: int) -> None:
+    def __init__(self, pixels: int) -> None:
+        console = Console(stderr=True)
         self._pixels = pixels
         self._progress = Progress(
             TextColumn("pass {task.completed}"),
@@ -74,15 +74,15 @@ class EncodeDisplay:
 class FitDisplay:
     """A progress bar with step, loss, PSNR and time left, under a picture of what is learned.
 
-    Shows nothing unless `console` is a terminal.
+    Shows nothing unless standard error is a terminal.
 
     Args:
-        console: Where to show it.
         size: (width, height) of the picture.
         preview: Whether to show the picture.
     """
 
-    def __init__(self, console: Console, size: Size, preview: bool) -> None:
+    def __init__(self, size: Size, preview: bool) -> None:
+        console = Console(stderr=True)
         self._size = _preview_size(size) if preview and console.color_system else None
         self._picture = Text()
         self._next_redraw = 0.0

@@ -60,7 +60,8 @@ def context_curvature(
     mean, log_scale = forward.outputs.T
     slopes = _laplace_slopes(np.concatenate(values), mean, log_scale)
     jacobian = forward.gradients(np.stack(slopes, 1)) * np.sqrt(np.concatenate(counts))[:, None]
-    return _square(jacobian) / np.log(2)
+    fisher: Matrix = _square(jacobian) / np.log(2)
+    return fisher
 
 
 def synthesis_curvature(
@@ -139,7 +140,8 @@ class _Perceptron:
 
     @property
     def outputs(self) -> Matrix:
-        return self._inputs[-1]
+        values: Matrix = self._inputs[-1]
+        return values
 
     def at(self, rows: npt.NDArray[np.int64]) -> _Perceptron:
         """The same for some of the inputs."""
@@ -206,10 +208,8 @@ def _crops(height: int, width: int, random: np.random.Generator) -> list[tuple[i
 
 def _upsampled(latents: Sequence[FloatArray], taps: FloatArray, top: int, left: int) -> Matrix:
     """A crop of all grids (h, w, grids) at the picture's resolution, cut off from around it."""
-    crops = [
-        grid[top >> k : (top + _CROP_SIZE) >> k or None, left >> k : (left + _CROP_SIZE) >> k or None]
-        for k, grid in enumerate(latents)
-    ]
+    bottom, right = top + _CROP_SIZE, left + _CROP_SIZE
+    crops = [grid[top >> k : bottom >> k, left >> k : right >> k] for k, grid in enumerate(latents)]
     planes = [crops[0].astype(np.float64)]
     for k in range(1, len(crops)):
         plane = crops[k].astype(np.float64)

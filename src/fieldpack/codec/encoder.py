@@ -94,7 +94,9 @@ def _quantize(
         report = trainer.evaluate(parameters, hard=True, draw=False)
         return float(report["distortion"] + lambda_ * sum(report["bits"]) / pixels)
 
-    return quantize_networks(fitted.parameters, fitted.shape, fitted.latents, loss, lambda_ / pixels)
+    return quantize_networks(
+        fitted.parameters, fitted.shape, fitted.latents, loss, lambda_ / pixels
+    )
 
 
 def _verify(payload: bytes, latents: Latents, size: tuple[int, ...]) -> None:

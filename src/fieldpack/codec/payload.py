@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,8 +125,18 @@ def write_constant(colour: NDArray[np.float32]) -> bytes:
     return writer.getvalue()
 
 
-def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyramid:
+def read_pyramid(
+    payload: bytes, channels: int, height: int, width: int, skipped: int = 0
+) -> Pyramid:
     """Read the payload of a section P.
+
+    Args:
+        payload: The section's.
+        channels: The picture's.
+        height: The picture's.
+        width: The picture's.
+        skipped: How many of the finest grids to leave out (all but one at most): what is left is
+            a pyramid of the picture at 1 / 2^skipped of its size, rounded up.
 
     Raises:
         FormatError: It is not valid.
@@ -156,10 +166,36 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
         for size, distribution, step in zip(sizes, distributions, steps, strict=True)
     )
     stream = reader.rest()
+    if skipped:
+        shape, tensors = _without_finest(shape, tensors, min(skipped, grids - 1))
+        dropped = grids - shape.grids
+        height, width, empty = -(-height >> dropped), -(-width >> dropped), empty[dropped:]
     latents = _engine.decode_latents(
         engine_model(shape), flat_parameters(tensors), height, width, stream, empty
     )
     return Pyramid(shape, tensors, latents, len(payload) - len(stream), len(stream))
+
+
+def _without_finest(
+    shape: ModelShape, tensors: tuple[QuantizedTensor, ...], count: int
+) -> tuple[ModelShape, tuple[QuantizedTensor, ...]]:
+    """The model that takes the `count` finest grids for zeros and works at the next one's size."""
+    coarse = replace(
+        shape,
+        grids=shape.grids - count,
+        context_set_of=shape.set_of_grid[count:] if shape.context_set_of else (),
+    )
+    names = [name for name, size in shape.offsets if np.prod(size)]
+    kept = []
+    for name, tensor in zip(names, tensors, strict=True):
+        symbols = tensor.symbols
+        if name == "taps":
+            symbols = symbols[count:]
+        elif name == "synthesis.0.weight":
+            symbols = np.ascontiguousarray(symbols[:, count:])
+        if symbols.size:
+            kept.append(QuantizedTensor(symbols, tensor.step))
+    return coarse, tuple(kept)
 
 
 def _most_grids(height: int, width: int) -> int:

@@ -148,9 +148,7 @@ class _Rounding:
         start = 0
         for name, value in self._values.items():
             part = slice(start, start + value.size)
-            tensors[name] = QuantizedTensor(
-                symbols[part].reshape(value.shape), float(steps[start])
-            )
+            tensors[name] = QuantizedTensor(symbols[part].reshape(value.shape), float(steps[start]))
             start += value.size
         return tensors
 

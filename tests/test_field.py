@@ -117,7 +117,8 @@ def test_coordinates_that_make_no_sense(points):
 
 def test_oversampling_only_when_shrinking():
     view = View.of(100, 50, size=(30, 60))
-    assert (view.oversampling(0), view.oversampling(1)) == (4, 1)
+    assert (view.oversampling(0, 1), view.oversampling(1, 1)) == (4, 1)
+    assert view.oversampling(0, 0.25) == 1
 
 
 def test_palette_and_profile_travel():

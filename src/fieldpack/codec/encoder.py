@@ -62,7 +62,13 @@ def encode_pyramid(
     shape = _model(channels, grids_of(height, width), effort)
     passes = PASSES[effort]
     fitted = fit(
-        image, shape, lambda_, Schedule(passes), threads=threads, seed=seed, callback=callback
+        image,
+        shape,
+        lambda_,
+        Schedule.of(passes, lambda_),
+        threads=threads,
+        seed=seed,
+        callback=callback,
     )
     tensors = _quantize(fitted, image, lambda_, threads)
     latents: Latents = [np.rint(grid).astype(np.int32) for grid in fitted.latents]

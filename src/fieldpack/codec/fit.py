@@ -76,7 +76,7 @@ def fit(
 
     """
     trainer = make_trainer(shape, image, weights, threads)
-    parameters = shape.initial_parameters(seed)
+    parameters = shape.initial_parameters(seed, schedule.gain)
     gradient = np.zeros_like(parameters)
     optimiser = Soap(blocks_of(shape.offsets))
     for step in range(schedule.passes):

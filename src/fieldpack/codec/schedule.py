@@ -40,12 +40,26 @@ class Schedule:
     warm_up: int = 50
     hard_fraction: float = 0.05
     most_hard_passes: int = 50
-    temperature: tuple[float, float] = (1.0, 0.15)
+    temperature: tuple[float, float] = (1.0, 0.1)
     noise: tuple[float, float] = (0.5, 0.3)
     latent_rate: tuple[float, float, float] = (0.22, 0.03, 0.002)  # first, last soft, first hard
     # The finest grid moves more slowly, or it takes up low frequencies before the coarser ones do.
     finest_share: float = 0.4
+    # Of the first networks, see ModelShape.initial_parameters.
+    gain: float = 0.1
     network_rate: tuple[float, float] = (0.02, 0.002)
+
+    @classmethod
+    def of(cls, passes: int, lambda_: float) -> Schedule:
+        """The schedule for a lambda: the cheaper a bit, the finer and farther latents move."""
+        cheapness = min(max(0.001 / lambda_, 1e-3), 1e3)
+        rate = 0.22 * min(max(cheapness, 1.0) ** 0.25, 2.0)
+        return cls(
+            passes,
+            latent_rate=(rate, cls.latent_rate[1], cls.latent_rate[2]),
+            finest_share=min(max(0.4 * cheapness**0.4, 0.25), 1.0),
+            gain=0.1 * cheapness**-0.25,
+        )
 
     @property
     def soft_passes(self) -> int:

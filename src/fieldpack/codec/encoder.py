@@ -19,6 +19,7 @@ PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 
 """Passes over the whole picture by effort."""
 
 _LARGE_MODEL_EFFORT = 6
+_SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def encode_pyramid(
     colour = image[0, 0]
     if (image == colour).all():
         return EncodedPyramid(write_constant(colour), 0, ())
-    shape = _model(channels, grids_of(height, width), effort)
+    shape = _model(channels, grids_of(height, width), effort, height * width)
     passes = PASSES[effort]
     fitted = fit(
         image,
@@ -77,9 +78,17 @@ def encode_pyramid(
     return EncodedPyramid(payload, passes, tuple(bits))
 
 
-def _model(channels: int, grids: int, effort: int) -> ModelShape:
-    """Return the networks' sizes: larger contexts pay for their time in long trainings only."""
-    if effort < _LARGE_MODEL_EFFORT:
+def _model(channels: int, grids: int, effort: int, pixels: int) -> ModelShape:
+    """Return the networks' sizes: the larger ones cost 1 to 2 kB, which the picture must repay."""
+    if pixels < _SMALL_PICTURE:
+        return ModelShape(
+            channels, grids, synthesis_hidden=(12,), neighbours=8, context_hidden=(8,)
+        )
+    if pixels < _MEDIUM_PICTURE:
+        return ModelShape(
+            channels, grids, synthesis_hidden=(24,), neighbours=12, context_hidden=(12, 12)
+        )
+    if effort < _LARGE_MODEL_EFFORT or pixels < _LARGE_PICTURE:
         return ModelShape(
             channels, grids, synthesis_hidden=(40,), neighbours=16, context_hidden=(16, 16)
         )

@@ -51,13 +51,18 @@ class Schedule:
 
     @classmethod
     def of(cls, passes: int, lambda_: float) -> Schedule:
-        """The schedule for a lambda: the cheaper a bit, the finer and farther latents move."""
+        """The schedule for a lambda and a number of passes.
+
+        The cheaper a bit, the finer and farther latents move; the more time there is, the more
+        slowly the finest grid follows the others, and the less noise is left at the end.
+        """
+        haste = min(250 / passes, 1.0)
         cheapness = min(max(0.001 / lambda_, 1e-3), 1e3)
         rate = 0.22 * min(max(cheapness, 1.0) ** 0.25, 2.0)
         return cls(
             passes,
-            latent_rate=(rate, cls.latent_rate[1], cls.latent_rate[2]),
-            finest_share=min(max(0.4 * cheapness**0.4, 0.25), 1.0),
+            latent_rate=(rate, 0.03 * haste**0.5, 0.0005),
+            finest_share=min(max(0.4 * cheapness**0.4, 0.25), 1.0) * haste**0.3,
             gain=0.1 * cheapness**-0.25,
         )
 

@@ -63,6 +63,7 @@ def test_the_seed_decides():
         ((40, 1), 3, np.uint8),
         ((3, 7), 3, np.uint8),
         ((17, 100), 4, np.uint8),
+        ((17, 1000), 3, np.uint8),
         ((9, 8), 2, np.uint8),
         ((12, 13), 3, np.uint16),
         ((12, 13), 1, np.bool_),

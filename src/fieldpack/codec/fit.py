@@ -76,7 +76,7 @@ def fit(
 
     """
     trainer = make_trainer(shape, image, weights, threads)
-    parameters = shape.initial_parameters(seed, schedule.gain)
+    parameters = shape.initial_parameters(seed, schedule.gain, linear=schedule.linear_start)
     gradient = np.zeros_like(parameters)
     optimiser = Soap(blocks_of(shape.offsets))
     for step in range(schedule.passes):
@@ -94,6 +94,9 @@ def fit(
                 now.latent_rate * (schedule.finest_share if k == 0 else 1)
                 for k in range(shape.grids)
             ],
+            beta1=schedule.latent_betas[0],
+            beta2=schedule.latent_betas[1],
+            sharing=schedule.sharing,
         )
         optimiser.step(parameters, gradient, now.network_rate)
         if callback:

@@ -120,14 +120,18 @@ class ModelShape:
             start += count
         return out
 
-    def initial_parameters(self, seed: int = 0, gain: float = 0.1) -> FloatArray:
+    def initial_parameters(
+        self, seed: int = 0, gain: float = 0.1, *, linear: bool = True
+    ) -> FloatArray:
         """A starting point for training without a prior.
 
-        Cubic upsampling, 3x3 layers that change nothing, and a synthesis that begins as a linear
-        function: each grid moves the colour along one axis, the two finest along that of luminance.
+        Cubic upsampling, 3x3 layers that change nothing, and a random synthesis or, if `linear`,
+        one that begins as a linear function: each grid moves the colour along one axis, the two
+        finest along that of luminance. That is better for short trainings, which have no time to
+        find such a beginning, and worse for long ones, which find a better one.
+
         `gain` is about how far one quantisation step of the finest grid moves a colour; coarser
-        grids start with less, because each of their latents moves more pixels. Without such a
-        beginning most of a short training goes into finding one, and some seeds never do.
+        grids start with less, because each of their latents moves more pixels.
         """
         random = np.random.default_rng(seed)
         flat = np.zeros(self.parameters, np.float32)
@@ -142,7 +146,7 @@ class ModelShape:
         first[:] = random.normal(0, 1, first.shape)
         for layer in range(1, self.synthesis.layers):
             views[f"synthesis.{layer}.weight"][:] *= np.sqrt(2)
-        if len(self.synthesis_hidden) == 1 and self.synthesis_hidden[0] > 1:
+        if linear and len(self.synthesis_hidden) == 1 and self.synthesis_hidden[0] > 1:
             # Pairs of units that see opposite inputs, with opposite outputs, add up to a linear
             # function: the "looks-linear" start of Balduzzi et al., 2017.
             pairs = self.synthesis_hidden[0] // 2

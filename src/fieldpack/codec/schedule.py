@@ -45,25 +45,42 @@ class Schedule:
     latent_rate: tuple[float, float, float] = (0.22, 0.03, 0.002)  # first, last soft, first hard
     # The finest grid moves more slowly, or it takes up low frequencies before the coarser ones do.
     finest_share: float = 0.4
+    latent_betas: tuple[float, float] = (0.6, 0.95)  # Adam's
+    sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
     # Of the first networks, see ModelShape.initial_parameters.
     gain: float = 0.1
+    linear_start: bool = True
     network_rate: tuple[float, float] = (0.02, 0.002)
 
     @classmethod
     def of(cls, passes: int, lambda_: float) -> Schedule:
         """The schedule for a lambda and a number of passes.
 
-        The cheaper a bit, the finer and farther latents move; the more time there is, the more
-        slowly the finest grid follows the others, and the less noise is left at the end.
+        The cheaper a bit, the finer and farther latents move. Short trainings need calm steps that
+        head for a good picture at once; long ones end better when every latent is kept moving.
         """
-        haste = min(250 / passes, 1.0)
         cheapness = min(max(0.001 / lambda_, 1e-3), 1e3)
         rate = 0.22 * min(max(cheapness, 1.0) ** 0.25, 2.0)
+        share = min(max(0.4 * cheapness**0.4, 0.25), 1.0) * min(250 / passes, 1.0) ** 0.3
+        patience = min(max(math.log2(passes / 1000) / 2, 0.0), 1.0)
+
+        def between(short: float, long: float) -> float:
+            return short + patience * (long - short)
+
         return cls(
             passes,
-            latent_rate=(rate, 0.03 * haste**0.5, 0.0005),
-            finest_share=min(max(0.4 * cheapness**0.4, 0.25), 1.0) * haste**0.3,
+            warm_up=round(between(50, 200)),
+            temperature=(1.0, between(0.1, 0.15)),
+            latent_rate=(
+                rate,
+                between(0.03 * min(250 / passes, 1.0) ** 0.5, 0.03),
+                between(0.0005, 0.002),
+            ),
+            finest_share=between(share, 1.0),
+            latent_betas=(between(0.6, 0.9), between(0.95, 0.99)),
+            sharing=between(0.85, 0.0),
             gain=0.1 * cheapness**-0.25,
+            linear_start=patience < 0.5,
         )
 
     @property

@@ -32,7 +32,8 @@ from PIL import AvifImagePlugin, Image
 
 import fieldpack
 from fieldpack import _engine
-from fieldpack.codec.payload import engine_model, read_pyramid
+from fieldpack.codec.model import engine_model
+from fieldpack.codec.payload import read_pyramid
 from fieldpack.container import unpack
 from fieldpack.metrics import psnr
 

@@ -234,23 +234,19 @@ void bind_codec(nb::module_& module) {
   nb::class_<Trainer>(module, "Trainer")
       .def(
           "__init__",
-          [](Trainer* self, ImageArray image, std::optional<ImageArray> weights, int grids,
-             const std::vector<int>& synthesis, int convolutions,
-             const std::vector<std::pair<int, int>>& neighbours, const std::vector<int>& context,
-             const std::vector<int>& context_set_of, int threads) {
+          [](Trainer* self, ImageArray image, std::optional<ImageArray> weights,
+             const ModelShape& model, int threads) {
+            require(image.shape(2) == size_t(model.channels),
+                    "the image and the model differ in their number of channels");
             require(image.shape(0) >= 1 && image.shape(1) >= 1, "the image is empty");
             require(threads >= 1 && threads <= 256, "threads must be 1 to 256");
             if (weights)
               for (int i = 0; i < 3; ++i)
                 require(weights->shape(i) == image.shape(i), "weights must have the image's shape");
-            const ModelShape model = make_shape(int(image.shape(2)), grids, synthesis, convolutions,
-                                                neighbours, context, context_set_of);
             new (self) Trainer(model, image.data(), weights ? weights->data() : nullptr,
                                int(image.shape(0)), int(image.shape(1)), threads);
           },
-          nb::arg("image"), nb::arg("weights").none(), nb::kw_only(), nb::arg("grids"),
-          nb::arg("synthesis"), nb::arg("convolutions"), nb::arg("neighbours"), nb::arg("context"),
-          nb::arg("context_set_of"), nb::arg("threads"))
+          nb::arg("image"), nb::arg("weights").none(), nb::arg("model"), nb::arg("threads"))
       .def_prop_ro("parameters", [](const Trainer& t) { return t.model().parameters(); })
       .def_prop_ro("threads", &Trainer::threads)
       .def(

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fieldpack.codec.model import NEIGHBOURS, ModelShape, PerceptronShape
-
-MIN_LOG_SCALE, MAX_LOG_SCALE = -3.0, 6.0
-LEAK = 0.125  # slope below zero of the activation between 3x3 layers
+from fieldpack.codec.model import (
+    LEAK,
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    NEIGHBOURS,
+    ModelShape,
+    PerceptronShape,
+)
 
 
 class _BoundedScale(torch.autograd.Function):

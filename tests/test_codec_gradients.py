@@ -162,12 +162,17 @@ def test_threads_do_not_change_the_result(size: tuple[int, int]):
     assert all(run == runs[0] for run in runs)
 
 
-def test_latents_follow_adam():
+def trainer_of_two_grids():
     shape = ModelShape(channels=1, grids=2)
     image, _, parameters, latents = example(20, 30, shape, False)
     trainer = make_trainer(shape, image, None, threads=1)
     for k, y in enumerate(latents):
         trainer.set_latents(k, y)
+    return shape, trainer, parameters, latents
+
+
+def test_latents_follow_adam():
+    shape, trainer, parameters, latents = trainer_of_two_grids()
     gradient = np.zeros_like(parameters)
     y = torch.tensor(latents[1], requires_grad=True)
     adam = torch.optim.Adam([y], lr=0.1, betas=(0.8, 0.95), eps=1e-12)
@@ -182,11 +187,7 @@ def test_latents_follow_adam():
 
 
 def test_a_grid_shares_its_mean_square_gradient():
-    shape = ModelShape(channels=1, grids=2)
-    image, _, parameters, latents = example(20, 30, shape, False)
-    trainer = make_trainer(shape, image, None, threads=1)
-    for k, y in enumerate(latents):
-        trainer.set_latents(k, y)
+    shape, trainer, parameters, latents = trainer_of_two_grids()
     gradient = np.zeros_like(parameters)
     y = latents[0].astype(np.float64)
     mean, square, before = np.zeros_like(y), np.zeros_like(y), None

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from fieldpack import FormatError, _engine
-from fieldpack.codec.model import ModelShape, grids_of
+from fieldpack.codec.model import ModelShape, engine_model, grids_of
 from fieldpack.codec.payload import (
-    engine_model,
     flat_parameters,
     read_pyramid,
     write_constant,

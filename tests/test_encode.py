@@ -1,6 +1,8 @@
 """Compression from a picture to a file and back, and its command."""
 
 import json
+import signal
+import subprocess
 import sys
 
 import numpy as np
@@ -177,3 +179,29 @@ def test_a_network_has_no_preview(tmp_path):
         fieldpack.preview(field.to_bytes())
     with pytest.raises(fieldpack.RequestError, match="not negative"):
         fieldpack.open(field.to_bytes(), skipped_grids=-1)
+
+
+def test_ctrl_c_ends_encoding_with_one_line(tmp_path):
+    source, target = tmp_path / "a.png", tmp_path / "a.fpk"
+    noise = np.random.default_rng(0).integers(0, 256, (700, 700, 3), np.uint8)
+    Image.fromarray(noise).save(source)
+    # Standard error tells when the first pass is done; the passes of effort 9 take minutes.
+    program = (
+        "import sys, fieldpack.cli as cli, fieldpack.encoding as encoding\n"
+        "encode = encoding.encode_pyramid\n"
+        "def announce(*args, callback, **named):\n"
+        "    def seen(state):\n"
+        "        callback(state)\n"
+        "        print('pass', file=sys.stderr, flush=True)\n"
+        "    return encode(*args, callback=seen, **named)\n"
+        "encoding.encode_pyramid = announce\n"
+        "cli.main()\n"
+    )
+    command = [sys.executable, "-c", program, "encode", source, "-o", target, "--effort", "9"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline() == "pass\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line for line in errors.splitlines() if line != "pass"] == ["fieldpack: interrupted"]
+    assert not target.exists()

@@ -130,24 +130,22 @@ class Trainer:
         self,
         image: NDArray[np.float32],
         weights: NDArray[np.float32] | None,
-        *,
-        grids: int,
-        synthesis: Sequence[int],
-        convolutions: int,
-        neighbours: Sequence[tuple[int, int]],
-        context: Sequence[int],
-        context_set_of: Sequence[int],
+        model: CodecModel,
         threads: int,
     ) -> None:
         """Start at zero latents for an image (H, W, C) in [0, 1] and optional weights like it.
 
         Raises:
-            ValueError: A size is out of range, or the arrays do not go together.
+            ValueError: The arrays and the model do not go together, or threads is not 1 to 256.
         """
     @property
-    def parameters(self) -> int: ...
+    def parameters(self) -> int:
+        """Length of the flat parameter vector."""
+
     @property
-    def threads(self) -> int: ...
+    def threads(self) -> int:
+        """How many threads a pass uses."""
+
     def step(
         self,
         parameters: NDArray[np.float32],
@@ -201,9 +199,20 @@ class Trainer:
         draw: bool = True,
     ) -> dict[str, Any]:
         """As `step` without gradients; adds image (H, W, C) to the result if `draw`."""
-    def latents(self, grid: int) -> NDArray[np.float32]: ...
-    def set_latents(self, grid: int, values: NDArray[np.float32]) -> None: ...
-    def quantised(self, grid: int) -> NDArray[np.float32]: ...
-    def quantised_gradient(self, grid: int) -> NDArray[np.float32]: ...
-    def slope(self, grid: int) -> NDArray[np.float32]: ...
-    def reset_moments(self) -> None: ...
+    def latents(self, grid: int) -> NDArray[np.float32]:
+        """A grid's latents (h_k, w_k), in quantisation steps; IndexError where there is none."""
+
+    def set_latents(self, grid: int, values: NDArray[np.float32]) -> None:
+        """Replace a grid's latents by values of the same shape; its moments stay."""
+
+    def quantised(self, grid: int) -> NDArray[np.float32]:
+        """A grid's latents (h_k, w_k) as the last pass quantised them."""
+
+    def quantised_gradient(self, grid: int) -> NDArray[np.float32]:
+        """Gradient (h_k, w_k) of the last step's loss in a grid's quantised latents."""
+
+    def slope(self, grid: int) -> NDArray[np.float32]:
+        """Derivative (h_k, w_k) of the last pass's quantised latents in the latents."""
+
+    def reset_moments(self) -> None:
+        """Begin anew with the optimiser's moments."""

@@ -54,16 +54,18 @@ class Device(enum.StrEnum):
     CUDA = "cuda"
 
 
+PictureArgument = Annotated[Path, typer.Argument(metavar="INPUT", help="A picture.")]
+FileOption = Annotated[
+    Path | None, typer.Option("-o", "--output", help="The .fpk file; default: INPUT's name.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
 Threads = Annotated[int, typer.Option(min=0, help="Threads; 0 means one for each core.")]
 
 
 @app.command()
 def fit(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The .fpk file; default: INPUT's name.")
-    ] = None,
+    input: PictureArgument,
+    output: FileOption = None,
     network: Annotated[NetworkName, typer.Option(help="Which network.")] = NetworkName.GATED,
     recipe: Annotated[RecipeName, typer.Option(help="How to train it.")] = RecipeName.DEFAULT,
     steps: Annotated[int | None, typer.Option(min=1, help="Most training steps.")] = None,
@@ -173,10 +175,8 @@ def fit(
 
 @app.command()
 def encode(
-    input: Annotated[Path, typer.Argument(metavar="INPUT", help="A picture.")],
-    output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="The .fpk file; default: INPUT's name.")
-    ] = None,
+    input: PictureArgument,
+    output: FileOption = None,
     lambda_: Annotated[
         float, typer.Option("--lambda", help="Cost of a bit a pixel: more means smaller, worse.")
     ] = DEFAULT_LAMBDA,
@@ -329,6 +329,11 @@ def main() -> NoReturn:
     except KeyboardInterrupt:
         print("fieldpack: interrupted", file=sys.stderr)
         sys.exit(130)
+    except SystemExit as end:
+        # Typer makes a silent exit of Ctrl-C; the one of `fit`, which keeps its work, has no cause.
+        if end.__context__ and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+            print("fieldpack: interrupted", file=sys.stderr)
+        raise
     except BrokenPipeError:
         # The reader of stdout has gone; Python would complain again when it closes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

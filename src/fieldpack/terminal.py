@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import shutil
 import time
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,12 +51,7 @@ class EncodeDisplay:
         self._progress.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._progress.stop()
 
     def update(self, state: PassState) -> None:
@@ -104,12 +98,7 @@ class FitDisplay:
             self._live.start()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         if self._shown:
             self._live.stop()
 

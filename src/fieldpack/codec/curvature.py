@@ -12,15 +12,21 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fieldpack.codec.model import NEIGHBOURS, FloatArray, ModelShape, PerceptronShape
+from fieldpack.codec.model import (
+    LEAK,
+    MAX_LOG_SCALE,
+    MIN_LOG_SCALE,
+    NEIGHBOURS,
+    FloatArray,
+    ModelShape,
+    PerceptronShape,
+)
 
 Matrix = npt.NDArray[np.float64]
 
 _CONTEXT_SAMPLES = 20_000
 _CROPS, _CROP_SIZE = 8, 64
 _CROP_SAMPLES = 1_000
-_LEAK = 0.125  # of the activation between the 3x3 layers
-_MIN_LOG_SCALE, _MAX_LOG_SCALE = -3.0, 6.0  # of the engine's Laplace distributions
 
 
 def context_curvature(
@@ -104,7 +110,7 @@ def synthesis_curvature(
             plane = plane + np.einsum("hwitu,oitu->hwo", windows, kernel) + bias
             slope = np.ones_like(plane)
             if i + 1 < shape.convolutions:
-                slope = np.where(plane > 0, 1.0, _LEAK)
+                slope = np.where(plane > 0, 1.0, LEAK)
                 plane = plane * slope
             slopes.append(slope[y, x])
         sampled = forward.at(y * w + x)
@@ -185,13 +191,13 @@ def _square(jacobian: Matrix) -> Matrix:
 
 def _laplace_slopes(value: Matrix, mean: Matrix, log_scale: Matrix) -> tuple[Matrix, Matrix]:
     """Slopes of -ln(mass of the unit bin around `value`) in the mean and the log of the scale."""
-    scale = np.exp(np.clip(log_scale, _MIN_LOG_SCALE, _MAX_LOG_SCALE))
+    scale = np.exp(np.clip(log_scale, MIN_LOG_SCALE, MAX_LOG_SCALE))
     difference = value - mean
     inner, outer = np.abs(difference) - 0.5, np.abs(difference) + 0.5
     near, far = np.exp(-np.minimum(np.abs(inner) / scale, 60)), np.exp(-outer / scale)
     mass = np.where(inner > 0, (near - far) / 2, 1 - (near + far) / 2)
     factor = 0.5 / scale / np.maximum(mass, 1e-30)
-    inside = (log_scale > _MIN_LOG_SCALE) & (log_scale < _MAX_LOG_SCALE)
+    inside = (log_scale > MIN_LOG_SCALE) & (log_scale < MAX_LOG_SCALE)
     in_mean = -np.sign(difference) * (near - far) * factor
     return in_mean, np.where(inside, (outer * far - inner * near) * factor, 0)
 

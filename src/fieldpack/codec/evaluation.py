@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldpack import _engine
-from fieldpack.codec.payload import Pyramid, engine_model
+from fieldpack.codec.model import engine_model
+from fieldpack.codec.payload import Pyramid
 
 _SNAP = 1e-9
 

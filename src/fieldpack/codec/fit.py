@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fieldpack._engine import Trainer
-from fieldpack.codec.model import NEIGHBOURS, FloatArray, ModelShape
+from fieldpack.codec.model import FloatArray, ModelShape, engine_model
 from fieldpack.codec.optimiser import Soap, blocks_of
 from fieldpack.codec.schedule import Schedule
 
@@ -38,17 +38,7 @@ def make_trainer(
     shape: ModelShape, image: FloatArray, weights: FloatArray | None = None, threads: int = 1
 ) -> Trainer:
     """The engine's state for an image [H, W, C] and optional weights of the same shape."""
-    return Trainer(
-        image,
-        weights,
-        grids=shape.grids,
-        synthesis=shape.synthesis.sizes,
-        convolutions=shape.convolutions,
-        neighbours=NEIGHBOURS[: shape.neighbours],
-        context=shape.context.sizes,
-        context_set_of=shape.set_of_grid,
-        threads=threads,
-    )
+    return Trainer(image, weights, engine_model(shape), threads)
 
 
 def fit(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from fieldpack import _engine
+
 FloatArray = npt.NDArray[np.float32]
 
 # Causal neighbours (dy, dx), nearest first; a context of n neighbours uses the first n.
@@ -21,6 +23,9 @@ MAX_CHANNELS = 4
 MAX_CONVOLUTIONS = 4
 MAX_HIDDEN_LAYERS = 3
 MAX_WIDTH = 64
+
+LEAK = 0.125  # slope below zero of the activation between 3x3 layers
+MIN_LOG_SCALE, MAX_LOG_SCALE = -3.0, 6.0  # of the Laplace distributions in training
 
 
 def grids_of(height: int, width: int) -> int:
@@ -173,3 +178,16 @@ class ModelShape:
             axes += list(np.eye(self.channels)[3:])
         order = axes[1:] + axes[:1]
         return np.stack(([axes[0]] * 2 + order * self.grids)[: self.grids], 1)
+
+
+def engine_model(shape: ModelShape) -> _engine.CodecModel:
+    """Return the model as the engine wants it described."""
+    return _engine.CodecModel(
+        channels=shape.channels,
+        grids=shape.grids,
+        synthesis=shape.synthesis.sizes,
+        convolutions=shape.convolutions,
+        neighbours=NEIGHBOURS[: shape.neighbours],
+        context=shape.context.sizes,
+        context_set_of=shape.set_of_grid,
+    )

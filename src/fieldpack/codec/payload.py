@@ -18,6 +18,7 @@ from fieldpack.codec.model import (
     MAX_WIDTH,
     NEIGHBOURS,
     ModelShape,
+    engine_model,
 )
 from fieldpack.errors import FormatError
 from fieldpack.program.weights import (
@@ -62,19 +63,6 @@ class Pyramid:
 def flat_parameters(tensors: Sequence[QuantizedTensor]) -> NDArray[np.float32]:
     """Return the dequantised weights as one flat vector."""
     return np.concatenate([np.zeros(0, np.float32), *(t.values().ravel() for t in tensors)])
-
-
-def engine_model(shape: ModelShape) -> _engine.CodecModel:
-    """Return the model as the engine wants it described."""
-    return _engine.CodecModel(
-        channels=shape.channels,
-        grids=shape.grids,
-        synthesis=shape.synthesis.sizes,
-        convolutions=shape.convolutions,
-        neighbours=NEIGHBOURS[: shape.neighbours],
-        context=shape.context.sizes,
-        context_set_of=shape.set_of_grid,
-    )
 
 
 def write_pyramid(

@@ -39,7 +39,6 @@ def quantize_networks(
     latents: Sequence[FloatArray],
     loss: Loss,
     loss_per_bit: float,
-    prior: FloatArray | None = None,
 ) -> list[QuantizedTensor]:
     """Choose each tensor's step, a power of two, and its symbols for the least loss.
 
@@ -49,17 +48,15 @@ def quantize_networks(
         latents: Quantised, one array a grid, finest first.
         loss: Distortion plus lambda times the latents' bits per pixel for a flat vector.
         loss_per_bit: What a bit of the file adds to the loss.
-        prior: A flat vector that the file need not hold; all zeros when None.
 
     Returns:
-        For each tensor that is not empty, its quantised difference from the prior.
+        One quantised tensor for each tensor that is not empty.
     """
-    known = np.zeros_like(parameters) if prior is None else prior
-    flat = parameters - known
+    flat = parameters.copy()
     views = shape.views(flat)
 
     def total() -> float:
-        return loss(known + flat)
+        return loss(flat)
 
     tensors: dict[str, QuantizedTensor] = {}
     if views["taps"].size:
@@ -70,30 +67,7 @@ def quantize_networks(
         for name, tensor in chosen.items():
             views[name][:] = tensor.values()
         tensors |= chosen
-    if prior is not None:
-        _drop_small_differences(tensors, views, total, loss_per_bit)
     return [tensors[name] for name, view in views.items() if view.size]
-
-
-def _drop_small_differences(
-    tensors: dict[str, QuantizedTensor],
-    views: dict[str, FloatArray],
-    loss: Callable[[], float],
-    loss_per_bit: float,
-) -> None:
-    """Replace whole tensors by zeros where that costs less than coding them."""
-    least = loss()
-    for name, tensor in tensors.items():
-        bits = WeightDistribution.fit(tensor.symbols)[1]
-        if bits == 0:
-            continue
-        views[name][:] = 0
-        without = loss()
-        if without < least + loss_per_bit * bits:
-            least = without
-            tensors[name] = QuantizedTensor(np.zeros_like(tensor.symbols), 1.0)
-        else:
-            views[name][:] = tensor.values()
 
 
 def _groups(

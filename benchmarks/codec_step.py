@@ -23,6 +23,7 @@ import numpy as np
 
 from fieldpack._engine import instruction_set
 from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.initialisation import initial_parameters
 from fieldpack.codec.model import FloatArray, ModelShape
 
 HEIGHT, WIDTH = 512, 768
@@ -65,7 +66,7 @@ def image() -> FloatArray:
 def time_engine(name: str, threads: int, passes: int) -> dict[str, Any]:
     shape = SHAPES[name]
     trainer = make_trainer(shape, image(), threads=threads)
-    parameters = shape.initial_parameters()
+    parameters = initial_parameters(shape, 0.001)
     gradient = np.zeros_like(parameters)
     best, parts = float("inf"), dict[str, float]()
     for step in range(passes):
@@ -98,7 +99,7 @@ def time_torch(name: str, threads: int, passes: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     shape = SHAPES[name]
     target = torch.tensor(image()).permute(2, 0, 1).contiguous()
-    flat = torch.tensor(shape.initial_parameters(), requires_grad=True)
+    flat = torch.tensor(initial_parameters(shape, 0.001), requires_grad=True)
     latents = [
         torch.zeros(-(-HEIGHT // 2**k), -(-WIDTH // 2**k), requires_grad=True)
         for k in range(shape.grids)

@@ -123,8 +123,8 @@ def parts(data: bytes) -> dict[str, Any]:
     size = info["height"], info["width"]
     payload = next(section.payload for section in unpack(data) if section.name == "P")
     pyramid = read_pyramid(payload, info["channels"], *size)
-    assert pyramid.shape is not None
-    _, bits = write_pyramid(pyramid.shape, pyramid.tensors, pyramid.latents, *size)
+    assert pyramid.networks is not None
+    _, bits = write_pyramid(pyramid.networks, pyramid.latents, *size)
     return {
         "container": info["bytes"] - networks - latents,
         "networks": networks,

@@ -76,7 +76,7 @@ ModelShape make_shape(int channels, int grids, const std::vector<int>& synthesis
     model.neighbours[n] = {dy, dx};
   }
   for (int k = 0; k < grids; ++k) {
-    require(context_set_of[k] >= 0 && context_set_of[k] < grids, "context_set_of is out of range");
+    require(context_set_of[k] >= 0 && context_set_of[k] < kMaxGrids, "context_set_of is out of range");
     model.context_set_of[k] = context_set_of[k];
     model.context_sets = std::max(model.context_sets, context_set_of[k] + 1);
   }
@@ -251,15 +251,16 @@ void bind_codec(nb::module_& module) {
       .def_prop_ro("threads", &Trainer::threads)
       .def(
           "step",
-          [](Trainer& trainer, Vector parameters, Vector gradient, bool hard, float temperature,
-             float noise, float lambda, uint32_t seed, uint32_t step, bool update,
-             const std::vector<float>& learning_rate, float beta1, float beta2, float epsilon,
-             float sharing) {
+          [](Trainer& trainer, Vector parameters, std::optional<Vector> gradient, bool hard,
+             float temperature, float noise, float lambda, uint32_t seed, uint32_t step, bool update,
+             bool context_gradient, const std::vector<float>& learning_rate, float beta1,
+             float beta2, float epsilon, float sharing) {
             const size_t count = size_t(trainer.model().parameters());
-            require(parameters.shape(0) == count && gradient.shape(0) == count,
+            require(parameters.shape(0) == count && (!gradient || gradient->shape(0) == count),
                     "parameters and gradient must have Trainer.parameters entries");
             StepOptions options = make_options(hard, temperature, noise, lambda, seed, step);
             options.update = update;
+            options.context_gradient = context_gradient;
             require(!update || learning_rate.size() == size_t(trainer.model().grids),
                     "learning_rate needs one entry a grid");
             std::copy_n(learning_rate.begin(), std::min(learning_rate.size(), size_t(kMaxGrids)),
@@ -272,13 +273,14 @@ void bind_codec(nb::module_& module) {
             StepResult result;
             {
               nb::gil_scoped_release release;
-              result = trainer.step(parameters.data(), options, gradient.data());
+              result = trainer.step(parameters.data(), options, gradient ? gradient->data() : nullptr);
             }
             return report(trainer, result);
           },
-          nb::arg("parameters"), nb::arg("gradient"), nb::kw_only(), nb::arg("hard") = false,
+          nb::arg("parameters"), nb::arg("gradient").none(), nb::kw_only(), nb::arg("hard") = false,
           nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.25f, nb::arg("lambda_"),
           nb::arg("seed") = 0, nb::arg("step") = 0, nb::arg("update") = true,
+          nb::arg("context_gradient") = true,
           nb::arg("learning_rate") = std::vector<float>{}, nb::arg("beta1") = 0.6f, nb::arg("beta2") = 0.95f,
           nb::arg("epsilon") = 1e-12f, nb::arg("sharing") = 0.85f)
       .def(

@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import resources
 
 import numpy as np
 from format_container import Reader, require
@@ -19,6 +20,7 @@ from format_weights import RangeDecoder, Weights, read_coding, read_symbols
 from numpy.typing import NDArray
 
 MOST_GRIDS = 7
+OF_PRIOR = 255  # in place of the number of grids
 MOST_CONVOLUTIONS = 4
 MOST_HIDDEN_LAYERS = 3
 LARGEST_LAYER = 64
@@ -48,7 +50,6 @@ class Architecture:
     synthesis_hidden: list[int]
     context_hidden: list[int]
     context_model_of: list[int]  # of each grid
-    is_empty: list[bool]  # of each grid
 
     def tensor_sizes(self) -> Iterator[tuple[int, ...]]:
         """The sizes of all tensors, in their order."""
@@ -74,6 +75,8 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
     """The content of section P of a picture."""
     reader = Reader(payload)
     grids = reader.byte()
+    if grids == OF_PRIOR:
+        return _read_on_prior(reader, channels, height, width)
     require(grids <= MOST_GRIDS, "too many grids")
     if grids == 0:
         colour = np.array([reader.float32() for _ in range(channels)], np.float32)
@@ -82,8 +85,67 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
     halvings = (max(height, width) - 1).bit_length()  # the logarithm to base 2, rounded up
     require(grids <= 1 + halvings, "more grids than the picture's size allows")
     architecture = _read_architecture(reader, grids, channels)
-    tensors = iter(_read_tensors(reader, architecture))
+    empty = _read_empty(reader, grids)
+    tensors = _read_tensors(reader, list(architecture.tensor_sizes()))
+    return _decode(reader, architecture, empty, tensors, height, width)
 
+
+def _read_on_prior(reader: Reader, channels: int, height: int, width: int) -> Pyramid:
+    number, index = reader.byte(), reader.byte()
+    require(number == 1, "another prior")
+    sets = read_prior()
+    require(index < len(sets), "the prior has no such set")
+    architecture, values = sets[index]
+    require(architecture.channels == channels, "the prior is for other channels")
+    empty = _read_empty(reader, architecture.grids)
+    sizes = list(architecture.tensor_sizes())
+    models = max(architecture.context_model_of) + 1
+    per_model = 2 * (len(architecture.context_hidden) + 1)
+    drawing = len(sizes) - models * per_model
+    groups = [range(drawing)] + [
+        range(drawing + m * per_model, drawing + (m + 1) * per_model) for m in range(models)
+    ]
+    mask = reader.varint()
+    require(mask < 2 ** len(groups), "a group that does not exist differs")
+    changed = [i for g, group in enumerate(groups) if mask >> g & 1 for i in group]
+    differences = dict.fromkeys(range(len(sizes)), np.float32(0))
+    if changed:
+        read = _read_tensors(reader, [sizes[i] for i in changed])
+        differences |= dict(zip(changed, read, strict=True))
+    tensors = [value + differences[i] for i, value in enumerate(values)]
+    return _decode(reader, architecture, empty, tensors, height, width)
+
+
+def read_prior() -> list[tuple[Architecture, list[Float32Array]]]:
+    """The sets of networks of prior 1, from its file."""
+    data = resources.files("fieldpack.codec").joinpath("photographs-1.prior").read_bytes()
+    reader = Reader(data)
+    require(reader.take(4) == b"FPRI", "another signature")
+    sets = []
+    for _ in range(reader.byte()):
+        reader.take(4)
+        channels, grids = reader.byte(), reader.byte()
+        architecture = _read_architecture(reader, grids, channels)
+        values = []
+        for size in architecture.tensor_sizes():
+            count = math.prod(size)
+            halves = np.frombuffer(reader.take(2 * count), "<f2")
+            values.append(halves.astype(np.float32).reshape(size))
+        sets.append((architecture, values))
+    require(reader.remaining == 0, "bytes are left")
+    return sets
+
+
+def _decode(
+    reader: Reader,
+    architecture: Architecture,
+    empty: list[bool],
+    values: list[Float32Array],
+    height: int,
+    width: int,
+) -> Pyramid:
+    tensors = iter(values)
+    channels = architecture.channels
     taps = next(tensors)
     synthesis = _take_layers(tensors, len(architecture.synthesis_hidden) + 1)
     convolutions = _take_layers(tensors, architecture.convolutions)
@@ -93,7 +155,9 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
     ]
     stream = reader.take(reader.remaining)
     with np.errstate(over="ignore", invalid="ignore"):
-        latents = _decode_latents(stream, architecture, context_models, grid_sizes(height, width))
+        latents = _decode_latents(
+            stream, architecture, empty, context_models, grid_sizes(height, width)
+        )
     return Pyramid(
         height, width, np.zeros(channels, np.float32), latents, taps, synthesis, convolutions
     )
@@ -110,9 +174,6 @@ def _read_architecture(reader: Reader, grids: int, channels: int) -> Architectur
     require(separate in (0, 1), "another way to share context models")
     context_model_of = [reader.byte() if separate else 0 for _ in range(grids)]
     require(max(context_model_of) < grids, "the context model does not exist")
-    empty = reader.varint()
-    require(empty < 2**grids, "a grid that does not exist is empty")
-    is_empty = [bool(empty >> grid & 1) for grid in range(grids)]
     return Architecture(
         channels,
         grids,
@@ -121,8 +182,13 @@ def _read_architecture(reader: Reader, grids: int, channels: int) -> Architectur
         synthesis_hidden,
         context_hidden,
         context_model_of,
-        is_empty,
     )
+
+
+def _read_empty(reader: Reader, grids: int) -> list[bool]:
+    empty = reader.varint()
+    require(empty < 2**grids, "a grid that does not exist is empty")
+    return [bool(empty >> grid & 1) for grid in range(grids)]
 
 
 def _read_hidden(reader: Reader) -> list[int]:
@@ -133,9 +199,9 @@ def _read_hidden(reader: Reader) -> list[int]:
     return sizes
 
 
-def _read_tensors(reader: Reader, architecture: Architecture) -> list[Float32Array]:
+def _read_tensors(reader: Reader, sizes: Sequence[tuple[int, ...]]) -> list[Float32Array]:
     tensors = []
-    for size in architecture.tensor_sizes():
+    for size in sizes:
         if math.prod(size) == 0:
             tensors.append(Weights(np.zeros(size, np.int64), 1.0))
             continue
@@ -162,13 +228,14 @@ def grid_sizes(height: int, width: int) -> Iterator[tuple[int, int]]:
 def _decode_latents(
     stream: bytes,
     architecture: Architecture,
+    is_empty: Sequence[bool],
     context_models: Sequence[Sequence[Layer]],
     sizes: Iterator[tuple[int, int]],
 ) -> list[NDArray[np.int64]]:
     latents = [np.zeros(next(sizes), np.int64) for _ in range(architecture.grids)]
     decoder = RangeDecoder(stream)
     for grid in reversed(range(architecture.grids)):
-        if not architecture.is_empty[grid]:
+        if not is_empty[grid]:
             model = context_models[architecture.context_model_of[grid]]
             size = latents[grid].shape
             latents[grid] = decode_grid(decoder, model, architecture.neighbours, size)

@@ -11,6 +11,7 @@ from format_writing import container, picture_payload, section
 from numpy.typing import NDArray
 
 from fieldpack.codec.model import ModelShape
+from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import write_pyramid
 from fieldpack.program.weights import QuantizedTensor
 
@@ -73,5 +74,5 @@ def random_file(
         if grid in empty:
             values[:] = 0
     tensors = random_tensors(rng, shape, gain, exponent)
-    payload, _ = write_pyramid(shape, tensors, latents, *size)
+    payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, *size)
     return pyramid_file(payload, *size, channels, sample)

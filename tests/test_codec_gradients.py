@@ -204,3 +204,27 @@ def test_a_grid_shares_its_mean_square_gradient():
         y -= 0.1 * np.clip(mean / (1 - 0.6**step) / np.sqrt(divisor), -3, 3)
         before = now.mean()
         np.testing.assert_allclose(trainer.latents(0), y, atol=1e-4)
+
+
+def test_latents_move_alike_without_the_networks_gradient():
+    moved, gradients = [], []
+    for networks, contexts in ((True, True), (True, False), (False, True)):
+        shape, trainer, parameters, _ = trainer_of_two_grids()
+        gradient = np.zeros_like(parameters) if networks else None
+        for step in range(3):
+            trainer.step(
+                parameters,
+                gradient,
+                lambda_=0.02,
+                learning_rate=[0.1, 0.1],
+                seed=1,
+                step=step,
+                context_gradient=contexts,
+            )
+        moved.append([trainer.latents(k).tobytes() for k in range(shape.grids)])
+        gradients.append(gradient)
+    assert moved[0] == moved[1] == moved[2]
+    context = -shape.context.parameters
+    np.testing.assert_array_equal(gradients[0][:context], gradients[1][:context])
+    assert gradients[0][context:].any()
+    assert not gradients[1][context:].any()

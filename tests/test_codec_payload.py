@@ -5,8 +5,8 @@ import pytest
 
 from fieldpack import FormatError, _engine
 from fieldpack.codec.model import ModelShape, engine_model, grids_of
+from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import (
-    flat_parameters,
     read_pyramid,
     write_constant,
     write_pyramid,
@@ -51,12 +51,12 @@ SIZES = [(1, 1), (1, 40), (40, 1), (3, 7), (16, 16), (17, 33), (50, 21)]
 @pytest.mark.parametrize("scale", [0.1, 2.0, 60.0])
 def test_latents_return(size, scale):
     shape, tensors, latents = random_pyramid(*size, scale=scale)
-    payload, bits = write_pyramid(shape, tensors, latents, *size)
+    payload, bits = write_pyramid(Networks(shape, tuple(tensors)), latents, *size)
     pyramid = read_pyramid(payload, 3, *size)
     assert pyramid.shape == shape
     for decoded, grid in zip(pyramid.latents, latents, strict=True):
         np.testing.assert_array_equal(decoded, grid)
-    np.testing.assert_array_equal(pyramid.parameters, flat_parameters(tensors))
+    np.testing.assert_array_equal(pyramid.parameters, Networks(shape, tuple(tensors)).parameters)
     entropy = sum(bits) / 8
     assert entropy - 1 < pyramid.latent_bytes <= 1.005 * entropy + 16
 
@@ -64,7 +64,7 @@ def test_latents_return(size, scale):
 @pytest.mark.parametrize("neighbours", [1, 2, 8, 12, 16, 24])
 def test_every_number_of_neighbours(neighbours):
     shape, tensors, latents = random_pyramid(35, 29, neighbours=neighbours)
-    payload, _ = write_pyramid(shape, tensors, latents, 35, 29)
+    payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 35, 29)
     for decoded, grid in zip(read_pyramid(payload, 3, 35, 29).latents, latents, strict=True):
         np.testing.assert_array_equal(decoded, grid)
 
@@ -81,7 +81,7 @@ def test_every_number_of_neighbours(neighbours):
 )
 def test_models_of_other_sizes(sizes):
     shape, tensors, latents = random_pyramid(14, 18, **sizes)
-    payload, _ = write_pyramid(shape, tensors, latents, 14, 18)
+    payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 14, 18)
     pyramid = read_pyramid(payload, 3, 14, 18)
     assert pyramid.shape.offsets == shape.offsets
     for decoded, grid in zip(pyramid.latents, latents, strict=True):
@@ -94,7 +94,7 @@ def test_every_instruction_set_gives_the_same_bits(isa, channels, monkeypatch):
     shape, tensors, latents = random_pyramid(45, 300, channels)
 
     def everything():
-        payload, _ = write_pyramid(shape, tensors, latents, 45, 300)
+        payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 45, 300)
         pyramid = read_pyramid(payload, channels, 45, 300)
         pictures = [
             _engine.synthesise(
@@ -120,7 +120,7 @@ def test_every_instruction_set_gives_the_same_bits(isa, channels, monkeypatch):
 )
 def test_a_region_is_the_part_of_the_picture(region):
     shape, tensors, latents = random_pyramid(70, 300)
-    arguments = (engine_model(shape), flat_parameters(tensors), 70, 300, latents)
+    arguments = (engine_model(shape), Networks(shape, tuple(tensors)).parameters, 70, 300, latents)
     whole = _engine.synthesise(*arguments, (0, 70, 0, 300))
     top, bottom, left, right = region
     part = _engine.synthesise(*arguments, region)
@@ -131,11 +131,13 @@ def test_empty_grids_cost_nothing_and_empty_regions_little():
     shape, tensors, latents = random_pyramid(256, 256)
     for grid in latents:
         grid[:] = 0
-    nothing = len(write_pyramid(shape, tensors, latents, 256, 256)[0])
+    nothing = len(write_pyramid(Networks(shape, tuple(tensors)), latents, 256, 256)[0])
     latents[2][:5, :5] = 3
-    a_little = len(write_pyramid(shape, tensors, latents, 256, 256)[0])
+    a_little = len(write_pyramid(Networks(shape, tuple(tensors)), latents, 256, 256)[0])
     assert nothing < a_little
-    pyramid = read_pyramid(write_pyramid(shape, tensors, latents, 256, 256)[0], 3, 256, 256)
+    pyramid = read_pyramid(
+        write_pyramid(Networks(shape, tuple(tensors)), latents, 256, 256)[0], 3, 256, 256
+    )
     assert not pyramid.latents[0].any()
     np.testing.assert_array_equal(pyramid.latents[2], latents[2])
 
@@ -144,7 +146,7 @@ def test_empty_grids_cost_nothing_and_empty_regions_little():
 def test_outliers_return(value):
     shape, tensors, latents = random_pyramid(9, 9)
     latents[0][4, 4] = value
-    payload, _ = write_pyramid(shape, tensors, latents, 9, 9)
+    payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 9, 9)
     np.testing.assert_array_equal(read_pyramid(payload, 3, 9, 9).latents[0], latents[0])
 
 
@@ -157,7 +159,7 @@ def test_a_picture_of_one_colour():
 
 def test_damage_is_refused_or_decodes_to_something():
     shape, tensors, latents = random_pyramid(12, 17)
-    payload, _ = write_pyramid(shape, tensors, latents, 12, 17)
+    payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 12, 17)
     generator = np.random.default_rng(0)
     for length in range(0, 40):
         with pytest.raises(FormatError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
@@ -102,7 +104,7 @@ def test_quantised_networks_cost_less_than_rounded_ones(height: int, width: int,
         report = trainer.evaluate(parameters, hard=True, draw=False)
         return report["distortion"] + lambda_ * sum(report["bits"]) / pixels
 
-    def total(tensors: list[QuantizedTensor]) -> float:
+    def total(tensors: Sequence[QuantizedTensor]) -> float:
         flat = np.concatenate([tensor.values().ravel() for tensor in tensors])
         bits = sum(WeightDistribution.fit(tensor.symbols)[1] for tensor in tensors)
         return loss(flat) + lambda_ / pixels * bits
@@ -113,5 +115,5 @@ def test_quantised_networks_cost_less_than_rounded_ones(height: int, width: int,
         for s in range(2, 13)
     )
     chosen = quantize_networks(fitted.parameters, shape, fitted.latents, loss, lambda_ / pixels)
-    assert len(chosen) == sum(v.size > 0 for v in views.values())
-    assert total(chosen) < rounded
+    assert len(chosen.tensors) == sum(v.size > 0 for v in views.values())
+    assert total(chosen.tensors) < rounded

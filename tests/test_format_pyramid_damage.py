@@ -8,13 +8,14 @@ import pytest
 from format_comparison import assert_draws_as_reference, assert_refused
 from format_container import first_signal, read_sections
 from format_examples import HALF_GREY, picture_section, samples_file
-from format_pyramid import Architecture, Pyramid
+from format_pyramid import Architecture, Pyramid, read_prior
 from format_pyramid_examples import Models, pyramid_file, random_file, random_latents
 from format_writing import container, float32s, section, signed, varint
 from numpy.typing import NDArray
 
 import fieldpack
 from fieldpack.codec.model import ModelShape
+from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import read_pyramid, write_pyramid
 from fieldpack.program.weights import QuantizedTensor
 
@@ -128,7 +129,6 @@ def hostile_architecture(rng: np.random.Generator) -> Architecture:
         synthesis_hidden=rng.integers(1, 9, rng.integers(4)).tolist(),
         context_hidden=rng.integers(1, 9, rng.integers(4)).tolist(),
         context_model_of=rng.integers(0, grids if separate else 1, grids).tolist(),
-        is_empty=(rng.random(grids) < 0.1).tolist(),
     )
 
 
@@ -150,7 +150,7 @@ def hostile_pyramid(seed: int) -> bytes:
         head += bytes([len(hidden), *hidden])
     separate = any(model.context_model_of)
     head += bytes([1, *model.context_model_of]) if separate else b"\0"
-    head += varint(sum(1 << grid for grid, empty in enumerate(model.is_empty) if empty))
+    head += varint(some_empty(rng, model.grids))
     sizes = list(model.tensor_sizes())
     drawing = 1 + 2 * (len(model.synthesis_hidden) + 1) + 2 * model.convolutions
     for index, size in enumerate(sizes):
@@ -158,6 +158,39 @@ def hostile_pyramid(seed: int) -> bytes:
             head += coding(rng, largest=10 if index >= drawing or seed % 4 == 0 else -2)
     weights, latents = rng.bytes(rng.integers(900)), rng.bytes(rng.integers(600))
     return head + varint(len(weights)) + weights + latents
+
+
+def some_empty(rng: np.random.Generator, grids: int) -> int:
+    return sum(1 << grid for grid in range(grids) if rng.random() < 0.1)
+
+
+def hostile_differences(seed: int) -> bytes:
+    """A payload that builds on the prior, with differences of any size and arbitrary streams."""
+    rng = np.random.default_rng(seed)
+    sets = read_prior()
+    index = int(rng.integers(len(sets)))
+    model = sets[index][0]
+    head = bytes([255, 1, index]) + varint(some_empty(rng, model.grids))
+    models = max(model.context_model_of) + 1
+    per_model = 2 * (len(model.context_hidden) + 1)
+    drawing = len(list(model.tensor_sizes())) - models * per_model
+    mask = int(rng.integers(2 ** (1 + models))) if seed else 0
+    head += varint(mask)
+    for group in range(1 + models):
+        if mask >> group & 1:
+            for _ in range(per_model if group else drawing):
+                head += coding(rng, largest=10 if group or seed % 4 == 0 else -2)
+    if mask:
+        weights = rng.bytes(rng.integers(900))
+        head += varint(len(weights)) + weights
+    return head + rng.bytes(rng.integers(600))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_extreme_differences_from_the_prior(seed: int) -> None:
+    payload = hostile_differences(seed)
+    assert_same_latents(payload, (9, 11))
+    assert_draws_as_reference(pyramid_file(payload, 9, 11), threads=1)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -205,6 +238,6 @@ def test_networks_that_overflow(seed: int) -> None:
     latents = random_latents(rng, shape.grids, size, spread=2.0)
     for grid in latents:
         grid[rng.random(grid.shape) < 0.3] = 2**20
-    payload, _ = write_pyramid(shape, tensors, latents, *size)
+    payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, *size)
     assert_same_latents(payload, size)
     assert_draws_as_reference(pyramid_file(payload, *size), threads=1)

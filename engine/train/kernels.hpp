@@ -50,7 +50,7 @@ struct ContextArgs {
   PlaneView spill;      // what those rows add to the gradients of rows above row_begin: row -1 etc.
   int row_begin, row_end;
   float weight;         // lambda / pixels / ln 2: turns nats into loss
-  float* sums;          // [context parameters][lanes], added to
+  float* sums;          // [context parameters][lanes], added to; null: latents' gradients only
   float* workspace;
   double bits;          // out
 };
@@ -68,7 +68,7 @@ struct UpsampleGradientArgs {
   PlaneView coarse_gradient;  // added to, two rows and columns beyond the region's half
   const float* taps;
   int row_begin, row_end, column_begin, column_end;  // of the fine plane, begins even
-  float* sums;                // [4][lanes], added to
+  float* sums;                // [4][lanes], added to, or null
   float* workspace;
 };
 
@@ -86,7 +86,8 @@ struct SynthesisArgs {
   float scale;                       // 1 / sum of the weights
   const PlaneView* reconstruction;   // [channels] or null
   bool gradients;                    // false: only the distortion and the reconstruction
-  float* sums;                       // [taps, synthesis and convolution parameters][lanes], added to
+  float* sums;                       // [taps, synthesis and convolution parameters][lanes], added to;
+                                     // null: latents' gradients only
   float* workspace;
   double distortion;                 // out: scale * sum of w * error^2 over the tile
 };

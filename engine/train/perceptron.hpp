@@ -64,16 +64,18 @@ class Perceptron {
   }
 
   // From the gradient of the output (zero beyond `count`) to that of the inputs; adds weight
-  // gradients to `sums`. The hidden values of forward_hidden must still be there.
+  // gradients to `sums` unless it is null. The hidden values of forward_hidden must still be there.
   FIELDPACK_INLINE void backward(const float* const* x, const float* const* output_gradient,
                                  ptrdiff_t count, float* sums, const Rows& input_gradient) {
     const float* const* g = output_gradient;
     for (int l = shape_.layers - 1; l >= 0; --l) {
       const int inputs = shape_.size[l], outputs = shape_.size[l + 1];
       const float* const* in = l == 0 ? x : hidden_[l];
-      float* layer_sums = sums + offset_[l] * kLanes;
-      weight_gradient(in, inputs, g, outputs, count, layer_sums,
-                      layer_sums + shape_.weights(l) * kLanes);
+      if (sums) {
+        float* layer_sums = sums + offset_[l] * kLanes;
+        weight_gradient(in, inputs, g, outputs, count, layer_sums,
+                        layer_sums + shape_.weights(l) * kLanes);
+      }
       const float* w = natural_ + offset_[l];
       if (l == 0) {
         dense(g, outputs, inputs, w, nullptr, count,

@@ -236,8 +236,8 @@ class TileSynthesis {
     const ptrdiff_t offset = model_.convolution_offset(l);
     const float* x[kMaxWidth];
     Rows from, to;
-    float* sums = a_.sums + offset * kLanes;
-    for (int y = tile_.top; y < tile_.bottom; ++y) {
+    for (int y = tile_.top; a_.sums && y < tile_.bottom; ++y) {
+      float* sums = a_.sums + offset * kLanes;
       window(activation_[l], y, tile_.left, 1, x);
       place(from, g, y, tile_.left);
       weight_gradient(x, 9 * channels_, from, channels_, tile_.right - tile_.left, sums,
@@ -294,7 +294,8 @@ class TileSynthesis {
       out.pointers[0] = scratch_[0];
       for (int p = 0; p + 1 < model_.grids; ++p)
         out.pointers[p + 1] = inputs_[p].row(y) + tile_.left;
-      perceptron.backward(x, g, count, a_.sums + model_.synthesis_offset() * kLanes, out);
+      perceptron.backward(
+          x, g, count, a_.sums ? a_.sums + model_.synthesis_offset() * kLanes : nullptr, out);
       float* finest = a_.finest_gradient.row(y) + tile_.left;
       for (int i = 0; i < count; i += kLanes)
         store(finest + i, load(finest + i) + load(scratch_[0] + i));
@@ -305,7 +306,8 @@ class TileSynthesis {
     for (int p = 0; p + 1 < model_.grids; ++p)
       upsample_gradient({a_.coarse[p], inputs_[p], a_.coarse_gradient[p],
                          a_.parameters.natural + model_.taps_offset(0), tile_.top, tile_.bottom,
-                         tile_.left, tile_.right, a_.sums + model_.taps_offset(0) * kLanes,
+                         tile_.left, tile_.right,
+                         a_.sums ? a_.sums + model_.taps_offset(0) * kLanes : nullptr,
                          upsample_memory_});
   }
 

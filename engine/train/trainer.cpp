@@ -194,7 +194,7 @@ void Trainer::quantise(const StepOptions& options) {
   });
 }
 
-double Trainer::context(const StepOptions& options, StepResult& result) {
+double Trainer::context(const StepOptions& options, bool weight_gradient, StepResult& result) {
   const float weight =
       float(options.lambda / (double(height_) * width_) * 1.4426950408889634);
   std::vector<double> bits(bands_.size());
@@ -202,11 +202,11 @@ double Trainer::context(const StepOptions& options, StepResult& result) {
     Band& band = bands_[job];
     Grid& grid = grids_[band.grid];
     band.spill.clear();
-    std::fill(band_sums_[job].begin(), band_sums_[job].end(), 0.0f);
+    float* sums = weight_gradient ? band_sums_[job].data() : nullptr;
+    if (sums) std::fill(band_sums_[job].begin(), band_sums_[job].end(), 0.0f);
     ContextArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()},
                      model_.context_set_of[band.grid], grid.quantised.view(), grid.gradient.view(),
-                     band.spill.view(), band.row_begin, band.row_end, weight,
-                     band_sums_[job].data(), workspaces_[thread].data(), 0.0};
+                     band.spill.view(), band.row_begin, band.row_end, weight, sums, workspaces_[thread].data(), 0.0};
     kernels_.context(args);
     bits[job] = args.bits;
   });
@@ -241,7 +241,7 @@ void Trainer::upsample() {
 }
 
 void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
-                         StepResult& result) {
+                         bool network_gradient, StepResult& result) {
   const int coarse = model_.grids - 1, channels = model_.channels;
   PlaneView inputs[kMaxGrids], image[kMaxChannels], weights[kMaxChannels], output[kMaxChannels];
   for (int p = 0; p < coarse; ++p) inputs[p] = pyramid_[1][p].view();
@@ -252,7 +252,8 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
   }
   pool_.run(int(tiles_.size()), [&](int job, int thread) {
     Tile& tile = tiles_[job];
-    std::fill(tile_sums_[job].begin(), tile_sums_[job].end(), 0.0f);
+    float* sums = network_gradient ? tile_sums_[job].data() : nullptr;
+    if (sums) std::fill(tile_sums_[job].begin(), tile_sums_[job].end(), 0.0f);
     PlaneView gradients[kMaxGrids];
     for (int p = 0; p < coarse; ++p) {
       tile.coarse_gradient[p].clear();
@@ -265,7 +266,7 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
                        grids_[0].quantised.view(), grids_[0].gradient.view(), inputs, gradients,
                        image, weights_.empty() ? nullptr : weights, scale_,
                        reconstruction ? output : nullptr, options.gradients,
-                       tile_sums_[job].data(), workspaces_[thread].data(), 0.0};
+                       sums, workspaces_[thread].data(), 0.0};
     kernels_.synthesis(args);
     tile.distortion = args.distortion;
   });
@@ -346,7 +347,7 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
     grid.mean_square /= double(grid.height) * grid.width * correction2 * correction2;
 }
 
-void Trainer::gather_parameter_gradient(float* gradient) {
+void Trainer::gather_parameter_gradient(bool context_gradient, float* gradient) {
   std::fill(gradient, gradient + model_.parameters(), 0.0f);
   const int levels = model_.grids;
   for (const auto& sums : tile_sums_)
@@ -355,7 +356,7 @@ void Trainer::gather_parameter_gradient(float* gradient) {
     for (int job = 0; job < levels - 1 - s; ++job)
       kernels_.add_lanes(stage_sums_[size_t(s) * levels + job].data(), kTaps,
                          gradient + model_.taps_offset(s));
-  for (size_t job = 0; job < bands_.size(); ++job)
+  for (size_t job = 0; context_gradient && job < bands_.size(); ++job)
     kernels_.add_lanes(band_sums_[job].data(), model_.context.parameters(),
                        gradient + model_.context_offset(model_.context_set_of[bands_[job].grid]));
 }
@@ -372,17 +373,17 @@ StepResult Trainer::pass(const float* parameters, const StepOptions& options, fl
   pack(parameters);
   quantise(options);
   lap(0);
-  context(options, result);
+  context(options, gradient && options.context_gradient, result);
   lap(1);
   upsample();
   lap(2);
-  synthesise(options, reconstruction, result);
+  synthesise(options, reconstruction, gradient != nullptr, result);
   lap(3);
   if (options.gradients) {
     upsample_gradient();
     lap(4);
     add_spills_and_update(options);
-    gather_parameter_gradient(gradient);
+    if (gradient) gather_parameter_gradient(options.context_gradient, gradient);
     lap(5);
   }
   return result;

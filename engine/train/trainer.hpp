@@ -39,6 +39,7 @@ struct StepOptions {
   uint32_t step = 0;
   bool gradients = true;      // false: loss and reconstruction only
   bool update = true;         // moves the latents
+  bool context_gradient = true;  // false: zeros for the context models' weights, in less time
   std::array<float, kMaxGrids> learning_rate{};  // by grid, in quantisation steps
   float beta1 = 0.6f, beta2 = 0.95f, epsilon = 1e-12f;
   float sharing = 0.85f;  // of the grid's mean square gradient in what divides a latent's step
@@ -64,7 +65,8 @@ class Trainer {
   int width() const { return width_; }
   int threads() const { return pool_.threads(); }
 
-  // One pass with the given network parameters; `gradient` (same length) is overwritten.
+  // One pass with the given network parameters; `gradient` (same length) is overwritten, or null to
+  // leave it out, which takes a third less time.
   StepResult step(const float* parameters, const StepOptions& options, float* gradient);
 
   // As step without gradients; reconstruction is [height][width][channels], or null.
@@ -94,13 +96,13 @@ class Trainer {
 
   void pack(const float* parameters);
   void quantise(const StepOptions& options);
-  double context(const StepOptions& options, StepResult& result);
+  double context(const StepOptions& options, bool weight_gradient, StepResult& result);
   void upsample();
   void synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
-                  StepResult& result);
+                  bool network_gradient, StepResult& result);
   void upsample_gradient();
   void add_spills_and_update(const StepOptions& options);
-  void gather_parameter_gradient(float* gradient);
+  void gather_parameter_gradient(bool context_gradient, float* gradient);
   StepResult pass(const float* parameters, const StepOptions& options, float* gradient,
                   const std::vector<Plane>* reconstruction);
 

@@ -79,7 +79,7 @@ inline void upsample_gradient(const UpsampleGradientArgs& a) {
   Floats taps[kTaps], sums[kTaps];
   for (int t = 0; t < kTaps; ++t) {
     taps[t] = splat(a.taps[t]);
-    sums[t] = load(a.sums + t * kLanes);
+    sums[t] = a.sums ? load(a.sums + t * kLanes) : Floats{};
   }
   const Ints lanes = lane_indices();
   for (int y = a.row_begin; y < a.row_end; ++y) {
@@ -115,7 +115,7 @@ inline void upsample_gradient(const UpsampleGradientArgs& a) {
       }
     }
   }
-  for (int t = 0; t < kTaps; ++t) store(a.sums + t * kLanes, sums[t]);
+  for (int t = 0; a.sums && t < kTaps; ++t) store(a.sums + t * kLanes, sums[t]);
 }
 
 }  // namespace fieldpack::train::FIELDPACK_ISA

@@ -54,6 +54,13 @@ class Device(enum.StrEnum):
     CUDA = "cuda"
 
 
+class PriorName(enum.StrEnum):
+    """Names for --prior."""
+
+    AUTO = "auto"
+    NONE = "none"
+
+
 PictureArgument = Annotated[Path, typer.Argument(metavar="INPUT", help="A picture.")]
 FileOption = Annotated[
     Path | None, typer.Option("-o", "--output", help="The .fpk file; default: INPUT's name.")
@@ -181,6 +188,9 @@ def encode(
         float, typer.Option("--lambda", help="Cost of a bit a pixel: more means smaller, worse.")
     ] = DEFAULT_LAMBDA,
     effort: Annotated[int, typer.Option(min=1, max=9, help="1 fast, 9 small.")] = DEFAULT_EFFORT,
+    prior: Annotated[
+        PriorName, typer.Option(help="Networks to build on; none learns all from this picture.")
+    ] = PriorName.AUTO,
     seed: Annotated[int, typer.Option(min=0, help="Of the first networks and the noise.")] = 0,
     threads: Threads = 0,
     as_json: Json = False,
@@ -204,6 +214,7 @@ def encode(
             picture,
             lambda_=lambda_,
             effort=effort,
+            use_prior=prior is PriorName.AUTO,
             seed=seed,
             threads=threads,
             callback=on_pass,

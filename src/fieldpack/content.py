@@ -126,8 +126,8 @@ class PyramidContent:
 
     def info(self) -> dict[str, Any]:
         """Sizes of the model, its networks and its grids."""
-        shape = self._pyramid.shape
-        if shape is None:
+        shape, networks = self._pyramid.shape, self._pyramid.networks
+        if shape is None or networks is None:
             return {"field": "constant"}
         grids = [
             {
@@ -145,6 +145,7 @@ class PyramidContent:
                 "convolutions": shape.convolutions,
                 "context": list(shape.context.sizes),
                 "weights": shape.parameters,
+                "prior": networks.prior.prior if networks.prior else None,
                 "network_bytes": self._pyramid.network_bytes,
                 "latent_bytes": self._pyramid.latent_bytes,
             },

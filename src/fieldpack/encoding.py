@@ -29,6 +29,7 @@ def encode(
     *,
     lambda_: float = DEFAULT_LAMBDA,
     effort: int = DEFAULT_EFFORT,
+    use_prior: bool = True,
     seed: int = 0,
     threads: int = 0,
     callback: Callable[[Progress], Any] | None = None,
@@ -41,6 +42,9 @@ def encode(
             samples scaled to [0, 1]) plus lambda times the bits a pixel. 0.0002 is high quality,
             0.001 medium, 0.01 low.
         effort: 1 (fast) to 9 (small).
+        use_prior: Begin with networks learned from many photographs, where there are any for such a
+            picture (RGB, lambda 0.00002 to 0.08), and store only how those of this one differ;
+            if false, learn and store all of them.
         seed: Of the first networks and the training noise.
         threads: Threads; 0 means one for each core. The bytes do not depend on it.
         callback: Called after every pass over the picture.
@@ -66,6 +70,7 @@ def encode(
         image,
         lambda_,
         effort,
+        use_prior=use_prior,
         seed=seed,
         threads=threads or os.cpu_count() or 1,
         callback=callback,

@@ -33,7 +33,8 @@ def _print_pyramid(console: Console, details: dict[str, Any]) -> None:
     console.print(
         f"pyramid: {pyramid['latent_bytes']:,} bytes of latents, "
         f"{pyramid['network_bytes']:,} bytes "
-        f"of networks ({pyramid['weights']:,} weights)"
+        f"of networks ({pyramid['weights']:,} weights"
+        + (f", differences from prior {pyramid['prior']})" if pyramid["prior"] else ")")
     )
     table = Table("grid", "not zero", "largest", box=None)
     for grid in pyramid["grids"]:

@@ -9,14 +9,18 @@ import numpy as np
 
 from fieldpack.codec.fit import Fitted, Progress, fit, make_trainer
 from fieldpack.codec.model import FloatArray, ModelShape, grids_of
+from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
+from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
-from fieldpack.program.weights import QuantizedTensor
 
-PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
-"""Passes over the whole picture by effort."""
+PASSES = {1: 16, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500}
+"""Passes over the whole picture by effort, where there is a prior."""
+
+SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
+"""Passes by effort where all networks have to be learned."""
 
 _LARGE_MODEL_EFFORT = 6
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
@@ -42,6 +46,7 @@ def encode_pyramid(
     lambda_: float,
     effort: int,
     *,
+    use_prior: bool = True,
     seed: int = 0,
     threads: int = 1,
     callback: Callable[[Progress], None] | None = None,
@@ -51,7 +56,8 @@ def encode_pyramid(
     Args:
         image: (H, W, C) float32, C = 1 to 4, in [0, 1].
         lambda_: Loss of one bit a pixel, against the mean squared error.
-        effort: 1 to 9, see `PASSES`.
+        effort: 1 to 9, see `PASSES` and `SCRATCH_PASSES`.
+        use_prior: Whether to build on the shipped prior, where it has networks for such a picture.
         seed: Of the first networks and the training noise.
         threads: Threads of the engine; the bytes do not depend on it.
         callback: Called after every pass.
@@ -60,20 +66,27 @@ def encode_pyramid(
     colour = image[0, 0]
     if (image == colour).all():
         return EncodedPyramid(write_constant(colour), 0, ())
-    shape = _model(channels, grids_of(height, width), effort, height * width)
-    passes = PASSES[effort]
+    prior = nearest_networks(lambda_, channels) if use_prior else None
+    if prior is None:
+        passes = SCRATCH_PASSES[effort]
+        shape = _model(channels, grids_of(height, width), effort, height * width)
+        schedule = Schedule.of(passes, lambda_)
+    else:
+        passes = PASSES[effort]
+        shape, schedule = prior.shape, Schedule.with_prior(passes, lambda_)
     fitted = fit(
         image,
         shape,
         lambda_,
-        Schedule.of(passes, lambda_),
+        schedule,
+        prior=prior,
         threads=threads,
         seed=seed,
         callback=callback,
     )
-    tensors = _quantize(fitted, image, lambda_, threads)
+    networks = _quantize(fitted, image, lambda_, threads, prior)
     latents: Latents = [np.rint(grid).astype(np.int32) for grid in fitted.latents]
-    payload, bits = write_pyramid(shape, tensors, latents, height, width)
+    payload, bits = write_pyramid(networks, latents, height, width)
     _verify(payload, latents, image.shape)
     return EncodedPyramid(payload, passes, tuple(bits))
 
@@ -98,8 +111,14 @@ def _model(channels: int, grids: int, effort: int, pixels: int) -> ModelShape:
 
 
 def _quantize(
-    fitted: Fitted, image: FloatArray, lambda_: float, threads: int
-) -> list[QuantizedTensor]:
+    fitted: Fitted,
+    image: FloatArray,
+    lambda_: float,
+    threads: int,
+    prior: PriorNetworks | None,
+) -> Networks:
+    if prior is not None and (fitted.parameters == prior.parameters).all():
+        return Networks.of_prior(prior)
     trainer = make_trainer(fitted.shape, image, threads=threads)
     for k, grid in enumerate(fitted.latents):
         trainer.set_latents(k, grid)
@@ -110,7 +129,7 @@ def _quantize(
         return float(report["distortion"] + lambda_ * sum(report["bits"]) / pixels)
 
     return quantize_networks(
-        fitted.parameters, fitted.shape, fitted.latents, loss, lambda_ / pixels
+        fitted.parameters, fitted.shape, fitted.latents, loss, lambda_ / pixels, prior
     )
 
 

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from fieldpack._engine import Trainer
+from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model
-from fieldpack.codec.optimiser import Soap, blocks_of
+from fieldpack.codec.optimiser import network_optimisers
+from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.schedule import Schedule
 
 
@@ -47,18 +49,20 @@ def fit(
     lambda_: float,
     schedule: Schedule,
     *,
+    prior: PriorNetworks | None = None,
     weights: FloatArray | None = None,
     threads: int = 1,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
 ) -> Fitted:
-    """Minimises sum(w (x - y)^2) / sum(w) + lambda * bits / pixel from scratch.
+    """Minimises sum(w (x - y)^2) / sum(w) + lambda * bits / pixel.
 
     Args:
         image: float32 [H, W, C], values in [0, 1].
-        shape: sizes of the model; `grids` must suit the image (see `grids_of`).
+        shape: sizes of the model; without a prior, `grids` must suit the image (see `grids_of`).
         lambda_: loss of one bit per pixel.
         schedule: passes and step sizes.
+        prior: networks of the same shape to begin with; None begins from scratch.
         weights: weight of each sample, [H, W, C]; all ones when None.
         threads: threads of the engine; the result does not depend on them.
         seed: of the initial network and the training noise.
@@ -66,9 +70,16 @@ def fit(
 
     """
     trainer = make_trainer(shape, image, weights, threads)
-    parameters = shape.initial_parameters(seed, schedule.gain, linear=schedule.linear_start)
-    gradient = np.zeros_like(parameters)
-    optimiser = Soap(blocks_of(shape.offsets))
+    if prior is not None:
+        parameters = prior.parameters.copy()
+    else:
+        parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
+    if prior is not None or schedule.analysed_start:
+        first = analyse(image, shape, prior.lambda_ if prior else lambda_)
+        for k, grid in enumerate(first):
+            trainer.set_latents(k, grid)
+    drawing, context = network_optimisers(shape)
+    gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):
         now = schedule.at(step)
         result = trainer.step(
@@ -80,15 +91,16 @@ def fit(
             lambda_=lambda_,
             seed=seed,
             step=step,
-            learning_rate=[
-                now.latent_rate * (schedule.finest_share if k == 0 else 1)
-                for k in range(shape.grids)
-            ],
+            context_gradient=schedule.context_share > 0,
+            learning_rate=[now.latent_rate * share for share in schedule.shares(shape.grids)],
             beta1=schedule.latent_betas[0],
             beta2=schedule.latent_betas[1],
             sharing=schedule.sharing,
         )
-        optimiser.step(parameters, gradient, now.network_rate)
+        if gradient is not None:
+            drawing.step(parameters, gradient, now.network_rate * schedule.drawing_share)
+            if schedule.context_share > 0:
+                context.step(parameters, gradient, now.network_rate * schedule.context_share)
         if callback:
             callback(Progress(step, schedule.passes, result["distortion"], tuple(result["bits"])))
     result = trainer.evaluate(parameters, hard=True, lambda_=lambda_, draw=False)

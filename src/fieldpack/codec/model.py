@@ -125,60 +125,6 @@ class ModelShape:
             start += count
         return out
 
-    def initial_parameters(
-        self, seed: int = 0, gain: float = 0.1, *, linear: bool = True
-    ) -> FloatArray:
-        """A starting point for training without a prior.
-
-        Cubic upsampling, 3x3 layers that change nothing, and a random synthesis or, if `linear`,
-        one that begins as a linear function: each grid moves the colour along one axis, the two
-        finest along that of luminance. That is better for short trainings, which have no time to
-        find such a beginning, and worse for long ones, which find a better one.
-
-        `gain` is about how far one quantisation step of the finest grid moves a colour; coarser
-        grids start with less, because each of their latents moves more pixels.
-        """
-        random = np.random.default_rng(seed)
-        flat = np.zeros(self.parameters, np.float32)
-        views = self.views(flat)
-        # The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
-        views["taps"][:] = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
-        for name, tensor in views.items():
-            if name.endswith("weight") and not name.startswith("convolution"):
-                tensor[:] = random.normal(0, np.sqrt(1.0 / tensor.shape[1]), tensor.shape)
-        gains = gain * 2 ** (-0.5 * np.arange(self.grids))
-        first = views["synthesis.0.weight"]
-        first[:] = random.normal(0, 1, first.shape)
-        for layer in range(1, self.synthesis.layers):
-            views[f"synthesis.{layer}.weight"][:] *= np.sqrt(2)
-        if linear and len(self.synthesis_hidden) == 1 and self.synthesis_hidden[0] > 1:
-            # Pairs of units that see opposite inputs, with opposite outputs, add up to a linear
-            # function: the "looks-linear" start of Balduzzi et al., 2017.
-            pairs = self.synthesis_hidden[0] // 2
-            last = views["synthesis.1.weight"]
-            last[:] = 0
-            first[pairs : 2 * pairs] = -first[:pairs]
-            last[:, :pairs] = self._colour_axes() @ np.linalg.pinv(first[:pairs])
-            last[:, pairs : 2 * pairs] = -last[:, :pairs]
-        first *= gains
-        views[f"synthesis.{self.synthesis.layers - 1}.bias"][:] = 0.5
-        for index in range(max(self.set_of_grid) + 1):
-            views[f"context{index}.{self.context.layers - 1}.weight"][:] *= 0.1
-        return flat
-
-    def _colour_axes(self) -> npt.NDArray[np.float64]:
-        """The axis in colour space (channels, grids) along which each grid begins to move."""
-        # Luminance and two differences of colour, then alpha; grey and alpha stand for themselves.
-        if self.channels < 3:
-            axes = list(np.eye(self.channels))
-        else:
-            colours = np.zeros((3, self.channels))
-            colours[:, :3] = (1, 1, 1), (1, 0, -1), (-0.5, 1, -0.5)
-            axes = [axis / np.linalg.norm(axis) for axis in colours]
-            axes += list(np.eye(self.channels)[3:])
-        order = axes[1:] + axes[:1]
-        return np.stack(([axes[0]] * 2 + order * self.grids)[: self.grids], 1)
-
 
 def engine_model(shape: ModelShape) -> _engine.CodecModel:
     """Return the model as the engine wants it described."""

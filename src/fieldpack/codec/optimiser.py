@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fieldpack.codec.model import FloatArray
+from fieldpack.codec.model import FloatArray, ModelShape
 
 _LARGEST_STEP = 3.0
 
@@ -98,3 +98,10 @@ def blocks_of(
             blocks.append((start, shape[0], count // shape[0], -1))
         start += count
     return blocks
+
+
+def network_optimisers(shape: ModelShape) -> tuple[Soap, Soap]:
+    """Optimisers of the networks that draw the picture, and of the context models."""
+    blocks = blocks_of(shape.offsets)
+    context = shape.parameters - (max(shape.set_of_grid) + 1) * shape.context.parameters
+    return Soap([b for b in blocks if b[0] < context]), Soap([b for b in blocks if b[0] >= context])

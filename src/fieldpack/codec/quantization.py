@@ -8,7 +8,7 @@ The curvature also tells how fine each tensor must be.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from fieldpack.codec.curvature import Matrix, context_curvature, synthesis_curvature
 from fieldpack.codec.model import FloatArray, ModelShape
+from fieldpack.codec.network_coding import Networks, unchanged
+from fieldpack.codec.prior import PriorNetworks
 from fieldpack.program.weights import MAX_REACH, QuantizedTensor, WeightDistribution
 
 _FINEST_EXPONENT, _COARSEST_EXPONENT = -16, 0
@@ -27,10 +29,13 @@ Loss = Callable[[FloatArray], float]
 
 @dataclass(frozen=True)
 class _Group:
-    """Tensors that are quantised together, and the loss's curvature in all of their weights."""
+    """Tensors that are quantised together, and the loss's curvature in all of their weights.
+
+    Without a curvature there is one tensor, which is rounded as it is.
+    """
 
     names: tuple[str, ...]
-    curvature: Matrix
+    curvature: Matrix | None
 
 
 def quantize_networks(
@@ -39,7 +44,8 @@ def quantize_networks(
     latents: Sequence[FloatArray],
     loss: Loss,
     loss_per_bit: float,
-) -> list[QuantizedTensor]:
+    prior: PriorNetworks | None = None,
+) -> Networks:
     """Choose each tensor's step, a power of two, and its symbols for the least loss.
 
     Args:
@@ -48,40 +54,73 @@ def quantize_networks(
         latents: Quantised, one array a grid, finest first.
         loss: Distortion plus lambda times the latents' bits per pixel for a flat vector.
         loss_per_bit: What a bit of the file adds to the loss.
-
-    Returns:
-        One quantised tensor for each tensor that is not empty.
+        prior: What the file need not hold. Groups of tensors whose differences are not worth their
+            bits fall back to it.
     """
-    flat = parameters.copy()
+    known = np.zeros_like(parameters) if prior is None else prior.parameters
+    flat = parameters - known
     views = shape.views(flat)
 
     def total() -> float:
-        return loss(flat)
+        return loss(known + flat)
 
-    tensors: dict[str, QuantizedTensor] = {}
-    if views["taps"].size:
-        tensors["taps"] = _quantize_alone(views["taps"], total, loss_per_bit)
-        views["taps"][:] = tensors["taps"].values()
-    for group in _groups(parameters, shape, latents, loss_per_bit):
+    tensors = dict(zip(views, unchanged(shape, keep_empty=True), strict=True))
+    for group in _groups(parameters, flat, shape, latents, loss_per_bit):
         chosen = _quantize_group(group, views, total, loss_per_bit)
         for name, tensor in chosen.items():
             views[name][:] = tensor.values()
+        if prior is not None:
+            chosen = _or_nothing(chosen, views, total, loss_per_bit)
         tensors |= chosen
-    return [tensors[name] for name, view in views.items() if view.size]
+    return Networks(shape, tuple(t for t in tensors.values() if t.symbols.size), prior)
+
+
+def _or_nothing(
+    tensors: dict[str, QuantizedTensor],
+    views: dict[str, FloatArray],
+    loss: Callable[[], float],
+    loss_per_bit: float,
+) -> dict[str, QuantizedTensor]:
+    """The tensors, or zeros in all of their places if that is better; changes `views`."""
+    with_them = loss() + loss_per_bit * _bits(tensors.values())
+    for name in tensors:
+        views[name][:] = 0
+    if loss() <= with_them:
+        return {
+            name: QuantizedTensor(np.zeros_like(tensor.symbols), 1.0)
+            for name, tensor in tensors.items()
+        }
+    for name, tensor in tensors.items():
+        views[name][:] = tensor.values()
+    return tensors
+
+
+def _bits(tensors: Iterable[QuantizedTensor]) -> float:
+    return sum(_HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1] for tensor in tensors)
 
 
 def _groups(
-    flat: FloatArray, shape: ModelShape, latents: Sequence[FloatArray], loss_per_bit: float
-) -> list[_Group]:
+    flat: FloatArray,
+    stored: FloatArray,
+    shape: ModelShape,
+    latents: Sequence[FloatArray],
+    loss_per_bit: float,
+) -> Iterator[_Group]:
+    """Groups of tensors with anything to store, and the curvature at the networks `flat`."""
     random = np.random.default_rng(0)
-    names = [name for name, _ in shape.offsets if name != "taps"]
-    drawing = tuple(name for name in names if not name.startswith("context"))
-    groups = [_Group(drawing, synthesis_curvature(shape, flat, latents, random))]
+    views = shape.views(stored)
+    names = [name for name, view in views.items() if view.size]
+    taps = ("taps",) if "taps" in names else ()
+    if taps and views["taps"].any():
+        yield _Group(taps, None)
+    drawing = tuple(n for n in names if n != "taps" and not n.startswith("context"))
+    if any(views[name].any() for name in drawing):
+        yield _Group(drawing, synthesis_curvature(shape, flat, latents, random))
     for index in range(max(shape.set_of_grid) + 1):
-        curvature = context_curvature(shape, flat, index, latents, random) * loss_per_bit
         of_set = tuple(name for name in names if name.startswith(f"context{index}."))
-        groups.append(_Group(of_set, curvature))
-    return groups
+        if any(views[name].any() for name in of_set):
+            curvature = context_curvature(shape, flat, index, latents, random) * loss_per_bit
+            yield _Group(of_set, curvature)
 
 
 def _quantize_group(
@@ -91,16 +130,17 @@ def _quantize_group(
     loss_per_bit: float,
 ) -> dict[str, QuantizedTensor]:
     """Try finer and coarser steps than the curvature asks for until neither is better."""
+    if group.curvature is None:
+        (name,) = group.names
+        return {name: _quantize_alone(views[name], loss, loss_per_bit)}
     originals = {name: views[name].copy() for name in group.names}
-    rounding = _Rounding(group, originals)
+    rounding = _Rounding(group.curvature, originals)
 
     def attempt(coarseness: float) -> tuple[float, dict[str, QuantizedTensor]]:
         tensors = rounding.tensors(loss_per_bit, 2.0 ** (coarseness / 2))
-        bits = 0.0
         for name, tensor in tensors.items():
             views[name][:] = tensor.values()
-            bits += _HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1]
-        total = loss() + loss_per_bit * bits
+        total = loss() + loss_per_bit * _bits(tensors.values())
         for name, original in originals.items():
             views[name][:] = original
         return total, tensors
@@ -120,11 +160,11 @@ def _quantize_group(
 class _Rounding:
     """Rounds a group's weights in their order, each error made up for by the weights behind it."""
 
-    def __init__(self, group: _Group, values: dict[str, FloatArray]) -> None:
+    def __init__(self, curvature: Matrix, values: dict[str, FloatArray]) -> None:
         self._values = values
         self._flat = np.concatenate([v.ravel() for v in values.values()]).astype(np.float64)
-        damping = _DAMPING * max(float(np.trace(group.curvature)) / len(self._flat), 1e-30)
-        damped = group.curvature + damping * np.eye(len(self._flat))
+        damping = _DAMPING * max(float(np.trace(curvature)) / len(self._flat), 1e-30)
+        damped = curvature + damping * np.eye(len(self._flat))
         # Row i of this factor says how the weights behind make up for an error of weight i, and
         # 1 / factor[i, i]^2 is the curvature that is left in it when they do.
         self._factor: Matrix = np.linalg.cholesky(np.linalg.inv(damped)).T
@@ -181,8 +221,7 @@ def _quantize_alone(
     for exponent in range(max(_FINEST_EXPONENT, _least_exponent(view)), _COARSEST_EXPONENT + 1):
         tensor = QuantizedTensor.from_values(original, 2.0**exponent)
         view[:] = tensor.values()
-        bits = _HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1]
-        total = loss() + loss_per_bit * bits
+        total = loss() + loss_per_bit * _bits([tensor])
         misses = 0 if total < least else misses + 1
         if total < least:
             best, least = tensor, total

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+_LEAST_ANALYSED_LAMBDA = 2e-5
+_FEWEST_FOR_DRAWING, _FEWEST_FOR_CONTEXTS = 30, 200  # passes
 
 
 @dataclass(frozen=True)
@@ -47,10 +50,12 @@ class Schedule:
     finest_share: float = 0.4
     latent_betas: tuple[float, float] = (0.6, 0.95)  # Adam's
     sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
-    # Of the first networks, see ModelShape.initial_parameters.
-    gain: float = 0.1
     linear_start: bool = True
+    analysed_start: bool = False  # of the latents, see initialisation.analyse; else they are zero
     network_rate: tuple[float, float] = (0.02, 0.002)
+    # Shares of that rate: of the networks that draw the picture, and of the context models.
+    drawing_share: float = 1.0
+    context_share: float = 1.0
 
     @classmethod
     def of(cls, passes: int, lambda_: float) -> Schedule:
@@ -63,6 +68,8 @@ class Schedule:
         rate = 0.22 * min(max(cheapness, 1.0) ** 0.25, 2.0)
         share = min(max(0.4 * cheapness**0.4, 0.25), 1.0) * min(250 / passes, 1.0) ** 0.3
         patience = min(max(math.log2(passes / 1000) / 2, 0.0), 1.0)
+        # The finer the steps, the more an overcomplete pyramid of the whole picture costs.
+        analysed = patience < 0.5 and lambda_ >= _LEAST_ANALYSED_LAMBDA
 
         def between(short: float, long: float) -> float:
             return short + patience * (long - short)
@@ -79,9 +86,40 @@ class Schedule:
             finest_share=between(share, 1.0),
             latent_betas=(between(0.6, 0.9), between(0.95, 0.99)),
             sharing=between(0.85, 0.0),
-            gain=0.1 * cheapness**-0.25,
             linear_start=patience < 0.5,
+            analysed_start=analysed,
+            # Where the picture is there from the start, what is slow are the context models.
+            drawing_share=between(0.2, 1.0) if analysed else 1.0,
+            context_share=between(2.0, 1.0) if analysed else 1.0,
         )
+
+    @classmethod
+    def with_prior(cls, passes: int, lambda_: float) -> Schedule:
+        """The schedule of a fit that begins with a prior's networks.
+
+        Networks that move must be stored: the shortest fits leave all as they are, short ones the
+        context models, whose gradients also take the most time.
+        """
+        drawing, context = 0.2, 0.5
+        if passes < _FEWEST_FOR_DRAWING:
+            drawing, context = 0.0, 0.0
+        elif passes < _FEWEST_FOR_CONTEXTS:
+            drawing, context = 0.4, 0.0
+        return replace(
+            cls.of(passes, lambda_),
+            noise=(0.4, 0.3),
+            drawing_share=drawing,
+            context_share=context,
+        )
+
+    @property
+    def moves_networks(self) -> bool:
+        """Whether the networks learn at all."""
+        return self.drawing_share > 0 or self.context_share > 0
+
+    def shares(self, grids: int) -> list[float]:
+        """Each grid's share of the latents' step size."""
+        return [self.finest_share, *[1.0] * (grids - 1)]
 
     @property
     def soft_passes(self) -> int:

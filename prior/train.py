@@ -1,0 +1,182 @@
+"""Train a prior: networks that many pictures share, for one lambda at a time.
+
+    python prior/train.py --data DIR --out STATE.npz --lambda 0.001 --size small
+
+DIR holds train/ with MANIFEST.tsv and the pictures it lists. Every round draws new crops from the
+pictures, starts their latents from the linear analysis, and fits all of them together: each crop
+moves its own latents, and after every few crops the networks move, once for all. The engine does
+the passes, so that neither a GPU nor PyTorch is needed. The state is written after every round, and
+a later call with the same file goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.initialisation import analyse, initial_parameters
+from fieldpack.codec.model import ModelShape
+from fieldpack.codec.optimiser import network_optimisers
+from fieldpack.codec.schedule import Schedule
+
+# Whole sources are kept aside, so that no picture of the validation has a sibling in the training.
+VALIDATION_SOURCES = (
+    "pop-os/wallpapers",
+    "google/cameratrapai",
+    "tetiana-kolmychek/oceanic-awesomewm-theme",
+    "immich-app/test-assets",
+    "mapillary/OpenSfM",
+)
+NOT_PHOTOGRAPHS = ("screenshot", "text", "illustration")
+CROP = 384
+SHAPES = {
+    "small": ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7))),
+    "large": ModelShape(3, 7, (40,), 2, 24, (24, 24), tuple(range(7))),
+}
+
+FloatArray = NDArray[np.float32]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--lambda", dest="lambda_", type=float, required=True)
+    parser.add_argument("--size", choices=sorted(SHAPES), required=True)
+    parser.add_argument("--start", type=Path, help="state of another lambda to begin from")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--crops", type=int, default=40)
+    parser.add_argument("--epochs", type=int, default=100)
+    parser.add_argument("--batch", type=int, default=8)
+    options = parser.parse_args()
+
+    shape = SHAPES[options.size]
+    parameters, first_round = initial_parameters(shape, options.lambda_), 0
+    if options.out.exists():
+        with np.load(options.out) as state:
+            parameters, first_round = state["parameters"], int(state["rounds"])
+    elif options.start:
+        with np.load(options.start) as state:
+            parameters = state["parameters"]
+            # A quantisation step moves the colour by more where a bit is dearer.
+            gain = (options.lambda_ / float(state["lambda_"])) ** 0.25
+            shape.views(parameters)["synthesis.0.weight"][:] *= gain
+    files = training_files(options.data / "train")
+    for number in range(first_round, options.rounds):
+        random = np.random.default_rng(number)
+        names = random.choice(len(files), options.crops, replace=False)
+        crops = [crop(read(files[i]), random) for i in names]
+        fresh = number == 0 and not options.start
+        losses = train_round(shape, parameters, crops, options, fresh, seed=number)
+        print(f"round {number}: loss {1000 * losses:.4f}", flush=True)
+        np.savez(
+            options.out,
+            parameters=parameters,
+            lambda_=options.lambda_,
+            size=options.size,
+            rounds=number + 1,
+            loss=losses,
+        )
+
+
+def training_files(folder: Path) -> list[Path]:
+    """The photographs of all sources but those kept aside for validation."""
+    try:
+        with (folder / "MANIFEST.tsv").open(newline="") as file:
+            rows = list(csv.DictReader(file, delimiter="\t"))
+    except OSError as error:
+        sys.exit(f"the training pictures are not there: {error}")
+    return [
+        folder / row["file"]
+        for row in rows
+        if row["category"] not in NOT_PHOTOGRAPHS
+        and not any(source in row["source"] for source in VALIDATION_SOURCES)
+    ]
+
+
+def read(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def crop(picture: NDArray[np.uint8], random: np.random.Generator) -> FloatArray:
+    """A random part of at most CROP by CROP, sometimes mirrored or turned."""
+    height, width = picture.shape[:2]
+    top = int(random.integers(max(height - CROP, 0) + 1))
+    left = int(random.integers(max(width - CROP, 0) + 1))
+    part = picture[top : top + CROP, left : left + CROP]
+    if random.integers(2):
+        part = part[:, ::-1]
+    if random.integers(2):
+        part = part.swapaxes(0, 1)
+    return np.ascontiguousarray(part, np.float32) / 255
+
+
+def train_round(
+    shape: ModelShape,
+    parameters: FloatArray,
+    crops: list[FloatArray],
+    options: argparse.Namespace,
+    fresh: bool,
+    seed: int,
+) -> float:
+    """Fit the crops' latents and the shared networks; returns the mean loss of the last epoch."""
+    lambda_ = options.lambda_
+    trainers = [make_trainer(shape, image, threads=1) for image in crops]
+    for trainer, image in zip(trainers, crops, strict=True):
+        for k, grid in enumerate(analyse(image, shape, lambda_)):
+            trainer.set_latents(k, grid)
+    schedule = replace(Schedule.of(options.epochs, lambda_), hard_fraction=0.0, noise=(0.4, 0.3))
+    shares = schedule.shares(shape.grids)
+    drawing, context = network_optimisers(shape)
+    gradient, total = np.zeros_like(parameters), np.zeros_like(parameters)
+    pixels = [image.shape[0] * image.shape[1] for image in crops]
+    start, loss = time.time(), 0.0
+    random = np.random.default_rng(seed)
+    for epoch in range(options.epochs):
+        now = schedule.at(epoch)
+        rate = 0.02 if fresh else 0.008
+        rate = (rate * (1 - epoch / options.epochs) ** 1.5 + 0.0005) * min(1.0, (epoch + 1) / 10)
+        loss = 0.0
+        order = random.permutation(len(crops))
+        for first in range(0, len(crops), options.batch):
+            total[:] = 0
+            for i in order[first : first + options.batch]:
+                result = trainers[i].step(
+                    parameters,
+                    gradient,
+                    hard=False,
+                    temperature=now.temperature,
+                    noise=now.noise,
+                    lambda_=lambda_,
+                    seed=seed * 1000 + int(i),
+                    step=epoch,
+                    learning_rate=[now.latent_rate * share for share in shares],
+                    beta1=schedule.latent_betas[0],
+                    beta2=schedule.latent_betas[1],
+                    sharing=schedule.sharing,
+                )
+                part = result["distortion"] + lambda_ * sum(result["bits"]) / pixels[i]
+                # Smooth pictures, whose loss is small, count as much as busy ones.
+                total += gradient / max(part, 1e-6)
+                loss += part / len(crops)
+            drawing.step(parameters, total, rate * (0.15 if fresh else 0.3))
+            context.step(parameters, total, rate)
+        if epoch % 20 == 19:
+            print(
+                f"  epoch {epoch + 1}: {1000 * loss:.4f}  {time.time() - start:.0f} s", flush=True
+            )
+    return loss
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,133 @@
+"""Where a fit begins: the first networks and, from the picture alone, the first latents."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldpack.codec.model import FloatArray, ModelShape
+
+# The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
+CUBIC_TAPS = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
+_HALVING_TAPS = (-0.03, 0.53, 0.53, -0.03)
+# Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
+# zero: training would take them there, but slowly.
+_THRESHOLD, _FINE_LEVELS = 0.5, 3
+
+
+def initial_parameters(
+    shape: ModelShape, lambda_: float, seed: int = 0, *, linear: bool = True
+) -> FloatArray:
+    """Return the first networks of a fit without a prior, as a flat vector.
+
+    Cubic upsampling, 3x3 layers that change nothing, and a random synthesis or, if `linear`, one
+    that begins as a linear function: each grid moves the colour along one axis. That is better for
+    short trainings, which have no time to find such a beginning, and worse for long ones, which
+    find a better one.
+    """
+    random = np.random.default_rng(seed)
+    flat = np.zeros(shape.parameters, np.float32)
+    views = shape.views(flat)
+    views["taps"][:] = CUBIC_TAPS
+    for name, tensor in views.items():
+        if name.endswith("weight") and not name.startswith("convolution"):
+            tensor[:] = random.normal(0, np.sqrt(1.0 / tensor.shape[1]), tensor.shape)
+    first = views["synthesis.0.weight"]
+    first[:] = random.normal(0, 1, first.shape)
+    for layer in range(1, shape.synthesis.layers):
+        views[f"synthesis.{layer}.weight"][:] *= np.sqrt(2)
+    if linear and len(shape.synthesis_hidden) == 1 and shape.synthesis_hidden[0] > 1:
+        # Pairs of units that see opposite inputs, with opposite outputs, add up to a linear
+        # function: the "looks-linear" start of Balduzzi et al., 2017.
+        pairs = shape.synthesis_hidden[0] // 2
+        last = views["synthesis.1.weight"]
+        last[:] = 0
+        first[pairs : 2 * pairs] = -first[:pairs]
+        directions = colour_axes(shape.channels)[axis_of_grids(shape)].T
+        last[:, :pairs] = directions @ np.linalg.pinv(first[:pairs])
+        last[:, pairs : 2 * pairs] = -last[:, :pairs]
+    first *= first_gains(shape, lambda_)
+    views[f"synthesis.{shape.synthesis.layers - 1}.bias"][:] = 0.5
+    for index in range(max(shape.set_of_grid) + 1):
+        views[f"context{index}.{shape.context.layers - 1}.weight"][:] *= 0.1
+    return flat
+
+
+def analyse(image: FloatArray, shape: ModelShape, lambda_: float) -> list[FloatArray]:
+    """Return latents (h_k, w_k) of each grid from which the linear networks draw the picture.
+
+    A Laplacian pyramid of the picture's colour axes (Burt and Adelson, "The Laplacian pyramid as a
+    compact image code", 1983): it has low frequencies where they are cheapest, in coarse grids.
+
+    Args:
+        image: (H, W, C) float32.
+        shape: The model's sizes.
+        lambda_: Says how large a quantisation step is.
+    """
+    of_grid, gains = axis_of_grids(shape), first_gains(shape, lambda_)
+    latents = [np.zeros(0, np.float32)] * shape.grids
+    for axis in sorted(set(of_grid)):
+        own = {k for k in range(shape.grids) if of_grid[k] == axis}
+        direction = colour_axes(shape.channels)[axis].astype(np.float32)
+        planes: list[FloatArray] = [(image - np.float32(0.5)) @ direction]
+        for _ in range(max(own)):
+            planes.append(_halve(_halve(planes[-1]).T).T)
+        known: FloatArray | None = None
+        for level in range(max(own), -1, -1):
+            plane = planes[level]
+            if known is not None:
+                known = _double(_double(known, plane.shape[0]).T, plane.shape[1]).T
+            if level not in own:
+                continue
+            rest = (plane if known is None else plane - known) / np.float32(gains[level])
+            if level < _FINE_LEVELS:
+                rest = np.sign(rest) * np.maximum(np.abs(rest) - np.float32(_THRESHOLD), 0)
+            latents[level], known = np.ascontiguousarray(rest, np.float32), plane
+    return latents
+
+
+def first_gains(shape: ModelShape, lambda_: float) -> npt.NDArray[np.float64]:
+    """How far one quantisation step of each grid (grids,) moves a colour at first.
+
+    Coarser grids have finer steps, because each of their latents moves more pixels.
+    """
+    falling = 2.0 ** (-0.5 * np.arange(shape.grids))
+    gains: npt.NDArray[np.float64] = 0.1 * (lambda_ / 0.001) ** 0.25 * falling
+    return gains
+
+
+def axis_of_grids(shape: ModelShape) -> list[int]:
+    """Which of the colour axes each grid moves at first: luminance in the two finest."""
+    order = [*range(1, shape.channels), 0]
+    return ([0, 0] + order * shape.grids)[: shape.grids]
+
+
+def colour_axes(channels: int) -> npt.NDArray[np.float64]:
+    """Orthonormal axes (axes, channels) of colour space.
+
+    Luminance and two differences of colour, then alpha; grey and alpha stand for themselves.
+    """
+    axes = np.eye(channels)
+    if channels >= 3:
+        axes[:3, :3] = (1, 1, 1), (1, 0, -1), (-0.5, 1, -0.5)
+    normed: npt.NDArray[np.float64] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    return normed
+
+
+def _halve(plane: FloatArray) -> FloatArray:
+    """Half the rows, each from the four nearest."""
+    rows = 2 * np.arange((len(plane) + 1) // 2)
+    out = np.zeros((len(rows), plane.shape[1]), np.float32)
+    for i, tap in enumerate(_HALVING_TAPS):
+        out += np.float32(tap) * plane[np.clip(rows + i - 1, 0, len(plane) - 1)]
+    return out
+
+
+def _double(plane: FloatArray, rows: int) -> FloatArray:
+    """Twice the rows, as the first networks' upsampling does it."""
+    fine = np.arange(rows)
+    i, away = fine // 2, np.where(fine % 2 == 1, 1, -1)
+    out = np.zeros((rows, plane.shape[1]), np.float32)
+    for tap, at in zip(CUBIC_TAPS, (i, i + away, i - away, i + 2 * away), strict=True):
+        out += np.float32(tap) * plane[np.clip(at, 0, len(plane) - 1)]
+    return out

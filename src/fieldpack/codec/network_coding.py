@@ -1,0 +1,151 @@
+"""Quantised networks and their bytes: all of them, or how they differ from a prior's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fieldpack.bytestream import ByteReader, ByteWriter
+from fieldpack.codec.model import ModelShape
+from fieldpack.codec.prior import PriorNetworks, prior_networks
+from fieldpack.codec.shapes import read_shape, write_shape
+from fieldpack.errors import FormatError
+from fieldpack.program.weights import (
+    QuantizedTensor,
+    WeightDecoder,
+    WeightDistribution,
+    WeightEncoder,
+)
+
+OF_PRIOR = 255
+_MIN_EXPONENT, _MAX_EXPONENT = -30, 10
+
+
+@dataclass(frozen=True, eq=False)
+class Networks:
+    """Networks as a file holds them.
+
+    Attributes:
+        shape: Sizes of the model.
+        tensors: For each tensor of `shape.offsets` that is not empty, its weights, or what is added
+            to those of the prior. Steps are powers of two.
+        prior: What they build upon, if anything.
+    """
+
+    shape: ModelShape
+    tensors: tuple[QuantizedTensor, ...]
+    prior: PriorNetworks | None = None
+
+    @classmethod
+    def of_prior(cls, prior: PriorNetworks) -> Networks:
+        """A prior's networks as they are."""
+        return cls(prior.shape, unchanged(prior.shape), prior)
+
+    @property
+    def parameters(self) -> NDArray[np.float32]:
+        """The flat vector that the engine reads."""
+        flat = np.concatenate(
+            [np.zeros(0, np.float32), *(t.values().ravel() for t in self.tensors)]
+        )
+        return flat if self.prior is None else self.prior.parameters + flat
+
+    def write_sizes(self, writer: ByteWriter) -> None:
+        """Append what says which model this is."""
+        if self.prior is None:
+            write_shape(writer, self.shape)
+        else:
+            writer.byte(OF_PRIOR)
+            writer.byte(self.prior.prior)
+            writer.byte(self.prior.index)
+
+    def write_weights(self, writer: ByteWriter) -> None:
+        """Append the tensors: their steps and distributions, then all symbols range coded."""
+        coded = list(self.tensors)
+        if self.prior is not None:
+            groups = tensor_groups(self.shape)
+            differ = [any(self.tensors[i].symbols.any() for i in group) for group in groups]
+            writer.varint(sum(1 << i for i, differs in enumerate(differ) if differs))
+            coded = [
+                self.tensors[i]
+                for group, differs in zip(groups, differ, strict=True)
+                if differs
+                for i in group
+            ]
+            if not coded:
+                return
+        weights = WeightEncoder()
+        for tensor in coded:
+            mantissa, exponent = np.frexp(tensor.step)
+            if mantissa != 0.5:
+                raise ValueError("the steps of a pyramid's networks are powers of two")
+            writer.signed(int(exponent) - 1)
+            distribution, _ = WeightDistribution.fit(tensor.symbols)
+            distribution.write(writer)
+            weights.encode(tensor.symbols, distribution)
+        stream = weights.finish()
+        writer.varint(len(stream))
+        writer.raw(stream)
+
+
+def read_sizes(
+    reader: ByteReader, channels: int, grids: int
+) -> tuple[ModelShape, PriorNetworks | None]:
+    """Read what `Networks.write_sizes` wrote behind its first byte, `grids`."""
+    if grids != OF_PRIOR:
+        return read_shape(reader, channels, grids), None
+    prior = prior_networks(reader.byte(), reader.byte())
+    if prior.shape.channels != channels:
+        raise FormatError("the pyramid's prior is for another number of channels")
+    return prior.shape, prior
+
+
+def read_weights(reader: ByteReader, shape: ModelShape, prior: PriorNetworks | None) -> Networks:
+    """Read what `Networks.write_weights` wrote; raises FormatError where it makes no sense."""
+    sizes = _sizes(shape)
+    tensors, coded = list(unchanged(shape)), list(range(len(sizes)))
+    if prior is not None:
+        groups = tensor_groups(shape)
+        mask = reader.varint(limit=(1 << len(groups)) - 1)
+        coded = [i for k, group in enumerate(groups) if mask >> k & 1 for i in group]
+        if not coded:
+            return Networks(shape, tuple(tensors), prior)
+    steps, distributions = [], []
+    for _ in coded:
+        exponent = reader.signed()
+        if not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT:
+            raise FormatError("the pyramid has a quantisation step out of range")
+        steps.append(2.0**exponent)
+        distributions.append(WeightDistribution.read(reader))
+    decoder = WeightDecoder(reader.raw(reader.varint()))
+    for i, step, distribution in zip(coded, steps, distributions, strict=True):
+        tensors[i] = QuantizedTensor(decoder.decode(sizes[i], distribution), step)
+    return Networks(shape, tuple(tensors), prior)
+
+
+def tensor_groups(shape: ModelShape) -> list[list[int]]:
+    """Which tensors (of those that are not empty) differ from a prior's together.
+
+    First those that draw the picture, then each context model.
+    """
+    names = [name for name, size in shape.offsets if np.prod(size)]
+    prefixes = [f"context{index}." for index in range(max(shape.set_of_grid) + 1)]
+    drawing = [i for i, name in enumerate(names) if not name.startswith("context")]
+    return [drawing] + [
+        [i for i, name in enumerate(names) if name.startswith(prefix)] for prefix in prefixes
+    ]
+
+
+def unchanged(shape: ModelShape, *, keep_empty: bool = False) -> tuple[QuantizedTensor, ...]:
+    """No difference in any tensor, or in any that is not empty."""
+    return tuple(
+        QuantizedTensor(np.zeros(size, np.int32), 1.0)
+        for _, size in shape.offsets
+        if keep_empty or np.prod(size)
+    )
+
+
+def _sizes(shape: ModelShape) -> Sequence[tuple[int, ...]]:
+    return [size for _, size in shape.offsets if np.prod(size)]

@@ -1,0 +1,97 @@
+"""The prior: networks learned once from many photographs, which files build upon.
+
+A prior is part of the format: a file that names it stores only how its own networks differ. The
+shipped one lies beside this module; docs/format.md describes its bytes, prior/ how it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import resources
+
+import numpy as np
+
+from fieldpack.bytestream import ByteReader
+from fieldpack.codec.model import FloatArray, ModelShape
+from fieldpack.codec.shapes import read_shape
+from fieldpack.errors import FieldpackError, FormatError
+
+SHIPPED = 1
+"""Number of the prior that new files name."""
+
+_FILES = {1: "photographs-1.prior"}
+_SHA256 = {1: "b42c6516cb0f97f1081855f59274cf9847e0f95ce931a4593c3cc633650ba325"}
+SIGNATURE = b"FPRI"
+_FARTHEST = 2.5  # as powers of two: how much another lambda a set may serve
+
+
+@dataclass(frozen=True, eq=False)
+class PriorNetworks:
+    """One set of a prior's networks.
+
+    Attributes:
+        prior: Number of the prior.
+        index: Which of its sets this is.
+        lambda_: What it was trained for.
+        shape: Sizes of the model.
+        parameters: The flat vector.
+    """
+
+    prior: int
+    index: int
+    lambda_: float
+    shape: ModelShape
+    parameters: FloatArray
+
+
+def prior_networks(number: int, index: int) -> PriorNetworks:
+    """Return a set that a file names.
+
+    Raises:
+        FormatError: This release has no such prior, or the prior no such set.
+    """
+    if number not in _FILES:
+        raise FormatError(f"the file needs prior {number}, which this release does not have")
+    sets = load_prior(number)
+    if index >= len(sets):
+        raise FormatError(f"prior {number} has no networks number {index}")
+    return sets[index]
+
+
+def nearest_networks(lambda_: float, channels: int) -> PriorNetworks | None:
+    """Return the shipped set for a lambda, or None if none was trained for anything like it."""
+    sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
+    ratios = {s.index: abs(math.log2(s.lambda_ / lambda_)) for s in sets}
+    best = min(sets, key=lambda s: ratios[s.index], default=None)
+    return best if best is not None and ratios[best.index] <= _FARTHEST else None
+
+
+@lru_cache
+def load_prior(number: int) -> tuple[PriorNetworks, ...]:
+    """Read a prior that comes with the package.
+
+    Raises:
+        FieldpackError: The installed file is damaged.
+    """
+    data = resources.files(__package__).joinpath(_FILES[number]).read_bytes()
+    if hashlib.sha256(data).hexdigest() != _SHA256[number]:
+        raise FieldpackError(f"prior {number} is damaged; please install fieldpack again")
+    return parse_prior(data, number)
+
+
+def parse_prior(data: bytes, number: int) -> tuple[PriorNetworks, ...]:
+    """Read the bytes of a prior (docs/format.md, "Priors")."""
+    reader = ByteReader(data, f"prior {number}")
+    if reader.raw(len(SIGNATURE)) != SIGNATURE:
+        raise FormatError(f"prior {number} does not begin like one")
+    sets = []
+    for index in range(reader.byte()):
+        lambda_ = reader.float32()
+        shape = read_shape(reader, reader.byte(), reader.byte())
+        values = np.frombuffer(reader.raw(2 * shape.parameters), "<f2").astype(np.float32)
+        sets.append(PriorNetworks(number, index, lambda_, shape, values))
+    reader.end()
+    return tuple(sets)

@@ -147,7 +147,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     report = json.loads(out)
     assert report["bytes"] == target.stat().st_size
     assert (report["width"], report["height"], report["channels"]) == (30, 20, 3)
-    assert (report["effort"], report["lambda"], report["steps"]) == (1, 0.002, 16)
+    assert (report["effort"], report["lambda"], report["steps"]) == (1, 0.002, 20)
     decoded = fieldpack.decode(target)
     assert report["psnr"] == pytest.approx(psnr(decoded, smooth_samples(20, 30), 255))
 

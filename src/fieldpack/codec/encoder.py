@@ -16,7 +16,7 @@ from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
 
-PASSES = {1: 16, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500}
+PASSES = {1: 20, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}

@@ -69,15 +69,19 @@ def fit(
         callback: called after every pass; an exception it raises ends the fit.
 
     """
-    trainer = make_trainer(shape, image, weights, threads)
+    # The analysis comes before the trainer, so that their memory does not add up.
+    first: list[FloatArray] = []
     if prior is not None:
         parameters = prior.parameters.copy()
+        first = analyse(image, shape, prior.lambda_)
     else:
         parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
-    if prior is not None or schedule.analysed_start:
-        first = analyse(image, shape, prior.lambda_ if prior else lambda_)
-        for k, grid in enumerate(first):
-            trainer.set_latents(k, grid)
+        if schedule.analysed_start:
+            first = analyse(image, shape, lambda_)
+    trainer = make_trainer(shape, image, weights, threads)
+    for k, grid in enumerate(first):
+        trainer.set_latents(k, grid)
+    del first
     drawing, context = network_optimisers(shape)
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):

@@ -23,6 +23,8 @@ SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6
 """Passes by effort where all networks have to be learned."""
 
 _LARGE_MODEL_EFFORT = 6
+# With so much time, large networks of a large picture's own end better than the prior's small ones.
+_PATIENT_EFFORT = 8
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
 
 
@@ -57,7 +59,8 @@ def encode_pyramid(
         image: (H, W, C) float32, C = 1 to 4, in [0, 1].
         lambda_: Loss of one bit a pixel, against the mean squared error.
         effort: 1 to 9, see `PASSES` and `SCRATCH_PASSES`.
-        use_prior: Whether to build on the shipped prior, where it has networks for such a picture.
+        use_prior: Whether to build on the shipped prior, where it has networks for such a picture
+            and is the better choice.
         seed: Of the first networks and the training noise.
         threads: Threads of the engine; the bytes do not depend on it.
         callback: Called after every pass.
@@ -66,7 +69,8 @@ def encode_pyramid(
     colour = image[0, 0]
     if (image == colour).all():
         return EncodedPyramid(write_constant(colour), 0, ())
-    prior = nearest_networks(lambda_, channels) if use_prior else None
+    patient = effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
+    prior = nearest_networks(lambda_, channels) if use_prior and not patient else None
     if prior is None:
         passes = SCRATCH_PASSES[effort]
         shape = _model(channels, grids_of(height, width), effort, height * width)

@@ -139,7 +139,7 @@ def tensor_groups(shape: ModelShape) -> list[list[int]]:
 
 
 def unchanged(shape: ModelShape, *, keep_empty: bool = False) -> tuple[QuantizedTensor, ...]:
-    """No difference in any tensor, or in any that is not empty."""
+    """Zeros in place of every tensor that is not empty, or of all of them if `keep_empty`."""
     return tuple(
         QuantizedTensor(np.zeros(size, np.int32), 1.0)
         for _, size in shape.offsets

@@ -306,6 +306,26 @@ void bind_codec(nb::module_& module) {
           nb::arg("parameters"), nb::kw_only(), nb::arg("hard") = true,
           nb::arg("temperature") = 0.3f, nb::arg("noise") = 0.0f, nb::arg("lambda_") = 0.0f,
           nb::arg("seed") = 0, nb::arg("step") = 0, nb::arg("draw") = true)
+      .def(
+          "distortion",
+          [](Trainer& trainer, Vector parameters) {
+            require(parameters.shape(0) == size_t(trainer.model().parameters()),
+                    "parameters must have Trainer.parameters entries");
+            nb::gil_scoped_release release;
+            return trainer.distortion(parameters.data());
+          },
+          nb::arg("parameters"))
+      .def(
+          "bits",
+          [](Trainer& trainer, Vector parameters, int context_set) {
+            require(parameters.shape(0) == size_t(trainer.model().parameters()),
+                    "parameters must have Trainer.parameters entries");
+            require(context_set >= 0 && context_set < trainer.model().context_sets,
+                    "there is no such context set");
+            nb::gil_scoped_release release;
+            return trainer.bits(parameters.data(), context_set);
+          },
+          nb::arg("parameters"), nb::arg("context_set"))
       .def("latents",
            [](Trainer& t, int grid) {
              require_grid(t, grid);

@@ -89,7 +89,12 @@ def check(height: int, width: int, shape: ModelShape, weighted: bool) -> None:
     for k, g in enumerate(latent_gradients):
         assert relative_error(trainer.quantised_gradient(k), g) < 3e-4, f"grid {k}"
 
-    image_out = trainer.evaluate(parameters, hard=True)["image"]
+    rounded = trainer.evaluate(parameters, hard=True)
+    assert trainer.distortion(parameters) == rounded["distortion"]
+    for index in range(max(shape.set_of_grid) + 1):
+        of_set = [b for b, s in zip(rounded["bits"], shape.set_of_grid, strict=True) if s == index]
+        assert trainer.bits(parameters, index) == pytest.approx(sum(of_set), rel=1e-12)
+    image_out = rounded["image"]
     hard = [torch.tensor(trainer.quantised(k), dtype=torch.float64) for k in range(shape.grids)]
     tensors = reference.split(torch.tensor(parameters, dtype=torch.float64), shape)
     expected_image = reference.synthesise(hard, shape, tensors).permute(1, 2, 0).numpy()

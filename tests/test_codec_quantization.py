@@ -114,6 +114,6 @@ def test_quantised_networks_cost_less_than_rounded_ones(height: int, width: int,
         total([QuantizedTensor.from_values(v, 2.0**-s) for v in views.values() if v.size])
         for s in range(2, 13)
     )
-    chosen = quantize_networks(fitted.parameters, shape, fitted.latents, loss, lambda_ / pixels)
+    chosen = quantize_networks(fitted.parameters, shape, trainer, lambda_ / pixels)
     assert len(chosen.tensors) == sum(v.size > 0 for v in views.values())
     assert total(chosen.tensors) < rounded

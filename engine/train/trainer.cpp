@@ -29,6 +29,14 @@ uint32_t mix(uint32_t h, uint32_t v) {
   return h ^ (h >> 16);
 }
 
+StepOptions rounding() {
+  StepOptions options;
+  options.quantiser = Quantiser::kHard;
+  options.noise = 0;
+  options.gradients = options.update = false;
+  return options;
+}
+
 }  // namespace
 
 Plane::Plane(int height, int width) {
@@ -194,13 +202,15 @@ void Trainer::quantise(const StepOptions& options) {
   });
 }
 
-double Trainer::context(const StepOptions& options, bool weight_gradient, StepResult& result) {
+void Trainer::context(const StepOptions& options, bool weight_gradient, StepResult& result,
+                      int only_set) {
   const float weight =
       float(options.lambda / (double(height_) * width_) * 1.4426950408889634);
   std::vector<double> bits(bands_.size());
   pool_.run(int(bands_.size()), [&](int job, int thread) {
     Band& band = bands_[job];
     Grid& grid = grids_[band.grid];
+    if (only_set >= 0 && model_.context_set_of[band.grid] != only_set) return;
     band.spill.clear();
     float* sums = weight_gradient ? band_sums_[job].data() : nullptr;
     if (sums) std::fill(band_sums_[job].begin(), band_sums_[job].end(), 0.0f);
@@ -210,12 +220,7 @@ double Trainer::context(const StepOptions& options, bool weight_gradient, StepRe
     kernels_.context(args);
     bits[job] = args.bits;
   });
-  double total = 0;
-  for (size_t job = 0; job < bands_.size(); ++job) {
-    result.bits[bands_[job].grid] += bits[job];
-    total += bits[job];
-  }
-  return total;
+  for (size_t job = 0; job < bands_.size(); ++job) result.bits[bands_[job].grid] += bits[job];
 }
 
 void Trainer::upsample() {
@@ -407,6 +412,27 @@ StepResult Trainer::evaluate(const float* parameters, const StepOptions& options
         reconstruction[(ptrdiff_t(y) * width_ + x) * model_.channels + c] =
             planes[c].view().row(y)[x];
   return result;
+}
+
+double Trainer::distortion(const float* parameters) {
+  const StepOptions options = rounding();
+  StepResult result;
+  pack(parameters);
+  quantise(options);
+  upsample();
+  synthesise(options, nullptr, false, result);
+  return result.distortion;
+}
+
+double Trainer::bits(const float* parameters, int context_set) {
+  const StepOptions options = rounding();
+  StepResult result;
+  pack(parameters);
+  quantise(options);
+  context(options, false, result, context_set);
+  double total = 0;
+  for (const double bits : result.bits) total += bits;
+  return total;
 }
 
 }  // namespace fieldpack::train

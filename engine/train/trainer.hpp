@@ -72,6 +72,12 @@ class Trainer {
   // As step without gradients; reconstruction is [height][width][channels], or null.
   StepResult evaluate(const float* parameters, const StepOptions& options, float* reconstruction);
 
+  // Mean squared error with the latents rounded, without what evaluate does beside.
+  double distortion(const float* parameters);
+
+  // Bits of the rounded latents of the grids that use a context set.
+  double bits(const float* parameters, int context_set);
+
   Plane& latents(int grid) { return grids_[grid].latents; }
   const Plane& quantised(int grid) const { return grids_[grid].quantised; }
   const Plane& latent_gradient(int grid) const { return grids_[grid].gradient; }
@@ -96,7 +102,8 @@ class Trainer {
 
   void pack(const float* parameters);
   void quantise(const StepOptions& options);
-  double context(const StepOptions& options, bool weight_gradient, StepResult& result);
+  void context(const StepOptions& options, bool weight_gradient, StepResult& result,
+               int only_set = -1);
   void upsample();
   void synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
                   bool network_gradient, StepResult& result);

@@ -203,6 +203,13 @@ class Trainer:
         draw: bool = True,
     ) -> dict[str, Any]:
         """As `step` without gradients; adds image (H, W, C) to the result if `draw`."""
+
+    def distortion(self, parameters: NDArray[np.float32]) -> float:
+        """Mean squared error with the latents rounded; the context models are left out."""
+
+    def bits(self, parameters: NDArray[np.float32], context_set: int) -> float:
+        """Bits of the rounded latents of all grids that use a context set, and nothing else."""
+
     def latents(self, grid: int) -> NDArray[np.float32]:
         """A grid's latents (h_k, w_k), in quantisation steps; IndexError where there is none."""
 

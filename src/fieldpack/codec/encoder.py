@@ -127,14 +127,7 @@ def _quantize(
     for k, grid in enumerate(fitted.latents):
         trainer.set_latents(k, grid)
     pixels = image.shape[0] * image.shape[1]
-
-    def loss(parameters: FloatArray) -> float:
-        report = trainer.evaluate(parameters, hard=True, draw=False)
-        return float(report["distortion"] + lambda_ * sum(report["bits"]) / pixels)
-
-    return quantize_networks(
-        fitted.parameters, fitted.shape, fitted.latents, loss, lambda_ / pixels, prior
-    )
+    return quantize_networks(fitted.parameters, fitted.shape, trainer, lambda_ / pixels, prior)
 
 
 def _verify(payload: bytes, latents: Latents, size: tuple[int, ...]) -> None:

@@ -82,7 +82,7 @@ def fit(
     for k, grid in enumerate(first):
         trainer.set_latents(k, grid)
     del first
-    drawing, context = network_optimisers(shape)
+    drawing, context = network_optimisers(shape, schedule.moving_contexts)
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):
         now = schedule.at(step)

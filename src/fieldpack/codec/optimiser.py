@@ -100,8 +100,20 @@ def blocks_of(
     return blocks
 
 
-def network_optimisers(shape: ModelShape) -> tuple[Soap, Soap]:
-    """Optimisers of the networks that draw the picture, and of the context models."""
-    blocks = blocks_of(shape.offsets)
-    context = shape.parameters - (max(shape.set_of_grid) + 1) * shape.context.parameters
-    return Soap([b for b in blocks if b[0] < context]), Soap([b for b in blocks if b[0] >= context])
+def network_optimisers(shape: ModelShape, moving_contexts: int | None = None) -> tuple[Soap, Soap]:
+    """Optimisers of the networks that draw the picture, and of context models.
+
+    Args:
+        shape: The model's sizes.
+        moving_contexts: The context models of so many of the finest grids; None means of all.
+    """
+    moving = set(shape.set_of_grid[:moving_contexts])
+    drawing, contexts = [], []
+    contexts_start = shape.parameters - (max(shape.set_of_grid) + 1) * shape.context.parameters
+    for block in blocks_of(shape.offsets):
+        index = (block[0] - contexts_start) // shape.context.parameters
+        if index < 0:
+            drawing.append(block)
+        elif index in moving:
+            contexts.append(block)
+    return Soap(drawing), Soap(contexts)

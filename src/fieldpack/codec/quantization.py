@@ -10,10 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from fieldpack._engine import Trainer
 from fieldpack.codec.curvature import Matrix, context_curvature, synthesis_curvature
 from fieldpack.codec.model import FloatArray, ModelShape
 from fieldpack.codec.network_coding import Networks, unchanged
@@ -24,25 +26,24 @@ _FINEST_EXPONENT, _COARSEST_EXPONENT = -16, 0
 _HEADER_BITS = 32.0
 _DAMPING = 0.003
 
-Loss = Callable[[FloatArray], float]
-
 
 @dataclass(frozen=True)
 class _Group:
     """Tensors that are quantised together, and the loss's curvature in all of their weights.
 
-    Without a curvature there is one tensor, which is rounded as it is.
+    Without a curvature there is one tensor, which is rounded as it is. `loss` is the part of it
+    that these tensors have a say in.
     """
 
     names: tuple[str, ...]
     curvature: Matrix | None
+    loss: Callable[[], float]
 
 
 def quantize_networks(
     parameters: FloatArray,
     shape: ModelShape,
-    latents: Sequence[FloatArray],
-    loss: Loss,
+    trainer: Trainer,
     loss_per_bit: float,
     prior: PriorNetworks | None = None,
 ) -> Networks:
@@ -51,8 +52,7 @@ def quantize_networks(
     Args:
         parameters: The flat vector after training.
         shape: The model's sizes.
-        latents: Quantised, one array a grid, finest first.
-        loss: Distortion plus lambda times the latents' bits per pixel for a flat vector.
+        trainer: Holds the picture and the latents.
         loss_per_bit: What a bit of the file adds to the loss.
         prior: What the file need not hold. Groups of tensors whose differences are not worth their
             bits fall back to it.
@@ -61,16 +61,20 @@ def quantize_networks(
     flat = parameters - known
     views = shape.views(flat)
 
-    def total() -> float:
-        return loss(known + flat)
+    def distortion() -> float:
+        return trainer.distortion(known + flat)
 
+    def rate(index: int) -> float:
+        return loss_per_bit * trainer.bits(known + flat, index)
+
+    latents = [np.rint(trainer.latents(k)) for k in range(shape.grids)]
     tensors = dict(zip(views, unchanged(shape, keep_empty=True), strict=True))
-    for group in _groups(parameters, flat, shape, latents, loss_per_bit):
-        chosen = _quantize_group(group, views, total, loss_per_bit)
+    for group in _groups(parameters, flat, shape, latents, loss_per_bit, distortion, rate):
+        chosen = _quantize_group(group, views, loss_per_bit)
         for name, tensor in chosen.items():
             views[name][:] = tensor.values()
         if prior is not None:
-            chosen = _or_nothing(chosen, views, total, loss_per_bit)
+            chosen = _or_nothing(chosen, views, group.loss, loss_per_bit)
         tensors |= chosen
     return Networks(shape, tuple(t for t in tensors.values() if t.symbols.size), prior)
 
@@ -105,6 +109,8 @@ def _groups(
     shape: ModelShape,
     latents: Sequence[FloatArray],
     loss_per_bit: float,
+    distortion: Callable[[], float],
+    rate: Callable[[int], float],
 ) -> Iterator[_Group]:
     """Groups of tensors with anything to store, and the curvature at the networks `flat`."""
     random = np.random.default_rng(0)
@@ -112,27 +118,26 @@ def _groups(
     names = [name for name, view in views.items() if view.size]
     taps = ("taps",) if "taps" in names else ()
     if taps and views["taps"].any():
-        yield _Group(taps, None)
+        yield _Group(taps, None, distortion)
     drawing = tuple(n for n in names if n != "taps" and not n.startswith("context"))
     if any(views[name].any() for name in drawing):
-        yield _Group(drawing, synthesis_curvature(shape, flat, latents, random))
+        yield _Group(drawing, synthesis_curvature(shape, flat, latents, random), distortion)
     for index in range(max(shape.set_of_grid) + 1):
         of_set = tuple(name for name in names if name.startswith(f"context{index}."))
         if any(views[name].any() for name in of_set):
             curvature = context_curvature(shape, flat, index, latents, random) * loss_per_bit
-            yield _Group(of_set, curvature)
+            yield _Group(of_set, curvature, partial(rate, index))
 
 
 def _quantize_group(
     group: _Group,
     views: dict[str, FloatArray],
-    loss: Callable[[], float],
     loss_per_bit: float,
 ) -> dict[str, QuantizedTensor]:
     """Try finer and coarser steps than the curvature asks for until neither is better."""
     if group.curvature is None:
         (name,) = group.names
-        return {name: _quantize_alone(views[name], loss, loss_per_bit)}
+        return {name: _quantize_alone(views[name], group.loss, loss_per_bit)}
     originals = {name: views[name].copy() for name in group.names}
     rounding = _Rounding(group.curvature, originals)
 
@@ -140,7 +145,7 @@ def _quantize_group(
         tensors = rounding.tensors(loss_per_bit, 2.0 ** (coarseness / 2))
         for name, tensor in tensors.items():
             views[name][:] = tensor.values()
-        total = loss() + loss_per_bit * _bits(tensors.values())
+        total = group.loss() + loss_per_bit * _bits(tensors.values())
         for name, original in originals.items():
             views[name][:] = original
         return total, tensors

@@ -6,7 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 _LEAST_ANALYSED_LAMBDA = 2e-5
-_FEWEST_FOR_DRAWING, _FEWEST_FOR_CONTEXTS = 30, 200  # passes
+_FEWEST_FOR_NETWORKS = 30  # passes
+_MOVING_CONTEXTS = 2
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class Schedule:
     # Shares of that rate: of the networks that draw the picture, and of the context models.
     drawing_share: float = 1.0
     context_share: float = 1.0
+    moving_contexts: int | None = None  # of so many of the finest grids; None means all
 
     @classmethod
     def of(cls, passes: int, lambda_: float) -> Schedule:
@@ -97,19 +99,16 @@ class Schedule:
     def with_prior(cls, passes: int, lambda_: float) -> Schedule:
         """The schedule of a fit that begins with a prior's networks.
 
-        Networks that move must be stored: the shortest fits leave all as they are, short ones the
-        context models, whose gradients also take the most time.
+        Networks that move must be stored: the shortest fits leave all as they are, others the
+        context models of the coarse grids, which have few bits to save.
         """
-        drawing, context = 0.2, 0.5
-        if passes < _FEWEST_FOR_DRAWING:
-            drawing, context = 0.0, 0.0
-        elif passes < _FEWEST_FOR_CONTEXTS:
-            drawing, context = 0.4, 0.0
+        drawing, context = (0.3, 0.75) if passes >= _FEWEST_FOR_NETWORKS else (0.0, 0.0)
         return replace(
             cls.of(passes, lambda_),
             noise=(0.4, 0.3),
             drawing_share=drawing,
             context_share=context,
+            moving_contexts=_MOVING_CONTEXTS,
         )
 
     @property

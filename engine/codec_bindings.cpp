@@ -317,15 +317,20 @@ void bind_codec(nb::module_& module) {
           nb::arg("parameters"))
       .def(
           "bits",
-          [](Trainer& trainer, Vector parameters, int context_set) {
+          [](Trainer& trainer, Vector parameters, std::optional<int> context_set) {
             require(parameters.shape(0) == size_t(trainer.model().parameters()),
                     "parameters must have Trainer.parameters entries");
-            require(context_set >= 0 && context_set < trainer.model().context_sets,
+            require(!context_set || (*context_set >= 0 &&
+                                     *context_set < trainer.model().context_sets),
                     "there is no such context set");
-            nb::gil_scoped_release release;
-            return trainer.bits(parameters.data(), context_set);
+            std::array<double, fieldpack::train::kMaxGrids> bits;
+            {
+              nb::gil_scoped_release release;
+              bits = trainer.bits(parameters.data(), context_set.value_or(-1));
+            }
+            return std::vector<double>(bits.begin(), bits.begin() + trainer.model().grids);
           },
-          nb::arg("parameters"), nb::arg("context_set"))
+          nb::arg("parameters"), nb::arg("context_set").none() = nb::none())
       .def("latents",
            [](Trainer& t, int grid) {
              require_grid(t, grid);

@@ -92,8 +92,9 @@ def check(height: int, width: int, shape: ModelShape, weighted: bool) -> None:
     rounded = trainer.evaluate(parameters, hard=True)
     assert trainer.distortion(parameters) == rounded["distortion"]
     for index in range(max(shape.set_of_grid) + 1):
-        of_set = [b for b, s in zip(rounded["bits"], shape.set_of_grid, strict=True) if s == index]
-        assert trainer.bits(parameters, index) == pytest.approx(sum(of_set), rel=1e-12)
+        of_set = zip(rounded["bits"], shape.set_of_grid, strict=True)
+        assert trainer.bits(parameters, index) == [b if s == index else 0 for b, s in of_set]
+    assert trainer.bits(parameters) == rounded["bits"]
     image_out = rounded["image"]
     hard = [torch.tensor(trainer.quantised(k), dtype=torch.float64) for k in range(shape.grids)]
     tensors = reference.split(torch.tensor(parameters, dtype=torch.float64), shape)

@@ -424,15 +424,13 @@ double Trainer::distortion(const float* parameters) {
   return result.distortion;
 }
 
-double Trainer::bits(const float* parameters, int context_set) {
+std::array<double, kMaxGrids> Trainer::bits(const float* parameters, int context_set) {
   const StepOptions options = rounding();
   StepResult result;
   pack(parameters);
   quantise(options);
   context(options, false, result, context_set);
-  double total = 0;
-  for (const double bits : result.bits) total += bits;
-  return total;
+  return result.bits;
 }
 
 }  // namespace fieldpack::train

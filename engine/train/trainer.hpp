@@ -75,8 +75,8 @@ class Trainer {
   // Mean squared error with the latents rounded, without what evaluate does beside.
   double distortion(const float* parameters);
 
-  // Bits of the rounded latents of the grids that use a context set.
-  double bits(const float* parameters, int context_set);
+  // Bits, by grid, of the rounded latents; only of grids that use a context set unless it is -1.
+  std::array<double, kMaxGrids> bits(const float* parameters, int context_set);
 
   Plane& latents(int grid) { return grids_[grid].latents; }
   const Plane& quantised(int grid) const { return grids_[grid].quantised; }

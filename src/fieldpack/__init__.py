@@ -13,7 +13,13 @@ from typing import Any
 
 from fieldpack.api import decode, open, preview
 from fieldpack.encoding import encode
-from fieldpack.errors import FieldpackError, FormatError, RequestError, SignalError
+from fieldpack.errors import (
+    FieldpackError,
+    FormatError,
+    GoalMissedWarning,
+    RequestError,
+    SignalError,
+)
 from fieldpack.field import Field
 from fieldpack.fitting import FitState, fit
 from fieldpack.report import FitReport
@@ -26,6 +32,7 @@ __all__ = [
     "FitReport",
     "FitState",
     "FormatError",
+    "GoalMissedWarning",
     "Picture",
     "RequestError",
     "SignalError",

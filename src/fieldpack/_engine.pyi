@@ -207,8 +207,12 @@ class Trainer:
     def distortion(self, parameters: NDArray[np.float32]) -> float:
         """Mean squared error with the latents rounded; the context models are left out."""
 
-    def bits(self, parameters: NDArray[np.float32], context_set: int) -> float:
-        """Bits of the rounded latents of all grids that use a context set, and nothing else."""
+    def bits(self, parameters: NDArray[np.float32], context_set: int | None = None) -> list[float]:
+        """Bits of the rounded latents by grid; only of grids that use the set, if one is given.
+
+        Raises:
+            ValueError: There is no such set.
+        """
 
     def latents(self, grid: int) -> NDArray[np.float32]:
         """A grid's latents (h_k, w_k), in quantisation steps; IndexError where there is none."""

@@ -6,6 +6,7 @@ import enum
 import json
 import math
 import os
+import re
 import sys
 import time
 import warnings
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import fieldpack
+from fieldpack import metrics
 from fieldpack.encoding import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.files import check_writable, shown
-from fieldpack.metrics import psnr
 from fieldpack.rendering import Region, Size
 from fieldpack.signals import Picture, read_picture, write_picture
 
@@ -184,9 +185,20 @@ def fit(
 def encode(
     input: PictureArgument,
     output: FileOption = None,
+    size: Annotated[
+        str | None,
+        typer.Option(metavar="BYTES[k|M]", help="Most bytes of the file; k = 1000, M = 1000 k."),
+    ] = None,
+    bpp: Annotated[float | None, typer.Option(help="Bits a pixel of the file.")] = None,
+    psnr: Annotated[float | None, typer.Option(help="PSNR in dB of the picture.")] = None,
     lambda_: Annotated[
-        float, typer.Option("--lambda", help="Cost of a bit a pixel: more means smaller, worse.")
-    ] = DEFAULT_LAMBDA,
+        float | None,
+        typer.Option(
+            "--lambda",
+            help="Cost of a bit a pixel: more means smaller, worse.",
+            show_default=f"{DEFAULT_LAMBDA:g}",
+        ),
+    ] = None,
     effort: Annotated[int, typer.Option(min=1, max=9, help="1 fast, 9 small.")] = DEFAULT_EFFORT,
     prior: Annotated[
         PriorName, typer.Option(help="Networks to build on; none learns all from this picture.")
@@ -195,24 +207,35 @@ def encode(
     threads: Threads = 0,
     as_json: Json = False,
 ) -> None:
-    """Compress a picture into a .fpk file."""
+    """Compress a picture into a .fpk file.
+
+    One of --size, --bpp, --psnr and --lambda says how small or how good it is to be.
+    """
+    most_bytes = _parse_bytes(size)
     picture = read_picture(input)
     target = output if output is not None else input.with_suffix(".fpk")
     check_writable(target)
     started = time.perf_counter()
-    passes = 0
+    last: Progress | None = None
     from fieldpack.terminal import EncodeDisplay  # noqa: PLC0415  # slow to load, not for decoding
 
-    with EncodeDisplay(picture.width * picture.height) as display:
+    with (
+        warnings.catch_warnings(record=True) as missed,
+        EncodeDisplay(picture.width * picture.height) as display,
+    ):
+        warnings.simplefilter("always", fieldpack.GoalMissedWarning)
 
         def on_pass(state: Progress) -> None:
-            nonlocal passes
-            passes = state.step + 1
+            nonlocal last
+            last = state
             display.update(state)
 
         data = fieldpack.encode(
             picture,
             lambda_=lambda_,
+            size=most_bytes,
+            bpp=bpp,
+            psnr=psnr,
             effort=effort,
             use_prior=prior is PriorName.AUTO,
             seed=seed,
@@ -222,6 +245,8 @@ def encode(
     field = fieldpack.open(data, threads=threads)
     quality = _psnr(picture, field.picture())
     field.save(target)
+    passes = last.step + 1 if last else 0
+    warning = str(missed[0].message) if missed else None
     seconds = time.perf_counter() - started
     bpp = 8 * len(data) / (picture.width * picture.height)
     if as_json:
@@ -237,12 +262,15 @@ def encode(
                 "channels": picture.channels,
                 "bit_depth": picture.bit_depth,
                 "effort": effort,
-                "lambda": lambda_,
+                "lambda": last.lambda_ if last else None,
                 "steps": passes,
                 "seconds": seconds,
+                "warning": warning,
             }
         )
     else:
+        if warning:
+            _show_warning(warning)
         typer.echo(
             f"{shown(target)}: {len(data):,} bytes, {bpp:.3f} bits a pixel, "
             f"PSNR {quality:.2f} dB, {passes} passes in {seconds:.1f} s"
@@ -378,7 +406,7 @@ def _psnr(original: Picture, decoded: Picture) -> float:
         peak = float(original.samples.max() - original.samples.min()) or 1.0
     else:
         peak = original.peak
-    return psnr(original.samples, decoded.samples, peak)
+    return metrics.psnr(original.samples, decoded.samples, peak)
 
 
 def _make_folder(path: Path) -> None:
@@ -410,6 +438,19 @@ def _default_target(file: Path, picture: Picture) -> Path:
     if target.exists():
         raise RequestError(f"{shown(target)} exists; say with -o where to write the picture")
     return target
+
+
+def _parse_bytes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)([kM]?)", text.strip())
+    count = int(float(match[1]) * {"": 1, "k": 1000, "M": 1_000_000}[match[2]]) if match else 0
+    if count < 1:
+        raise typer.BadParameter(
+            f"{text!r} is not a number of bytes, for example 40000, 40k or 1.5M",
+            param_hint="--size",
+        )
+    return count
 
 
 def _parse_size(text: str | None) -> Size | None:

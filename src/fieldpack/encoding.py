@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -13,13 +14,15 @@ from PIL import Image
 
 from fieldpack.codec.encoder import PASSES, encode_pyramid
 from fieldpack.codec.fit import Progress
-from fieldpack.errors import RequestError
+from fieldpack.codec.rate_control import Goal
+from fieldpack.errors import GoalMissedWarning, RequestError
 from fieldpack.field import pyramid_file
 from fieldpack.signals import Picture, picture_from, read_picture
 from fieldpack.signals.description import PictureDescription, from_units
 
 DEFAULT_LAMBDA = 1e-3
 DEFAULT_EFFORT = 5
+_EXAMPLE_PAYLOAD = 1 << 16
 
 Source = str | os.PathLike[str] | Picture | NDArray[np.generic] | Image.Image
 
@@ -27,7 +30,10 @@ Source = str | os.PathLike[str] | Picture | NDArray[np.generic] | Image.Image
 def encode(
     picture: Source,
     *,
-    lambda_: float = DEFAULT_LAMBDA,
+    lambda_: float | None = None,
+    size: int | None = None,
+    bpp: float | None = None,
+    psnr: float | None = None,
     effort: int = DEFAULT_EFFORT,
     use_prior: bool = True,
     seed: int = 0,
@@ -36,14 +42,21 @@ def encode(
 ) -> bytes:
     """Compress a picture.
 
+    At most one of `lambda_`, `size`, `bpp` and `psnr` says how small or how good the file is to be;
+    without any, lambda is `DEFAULT_LAMBDA`. Where a size or quality is out of reach, the file
+    comes as near as it can, and a `GoalMissedWarning` says so.
+
     Args:
         picture: A path, an array (H, W) or (H, W, C), or a Pillow image.
         lambda_: What a bit a pixel may cost: the encoder minimises the mean squared error (of
             samples scaled to [0, 1]) plus lambda times the bits a pixel. 0.0002 is high quality,
             0.001 medium, 0.01 low.
+        size: Most bytes of the file, of which at least 96 % are used.
+        bpp: Bits a pixel of the file, within 2 %.
+        psnr: Least PSNR in dB of the decoded picture, exceeded by 0.05 dB at most.
         effort: 1 (fast) to 9 (small).
         use_prior: Begin with networks learned from many photographs, where there are any for such a
-            picture (RGB, lambda 0.00002 to 0.08, not a large one at effort 8 or 9), and store only
+            picture (RGB, lambda 0.00002 or more, not a large one at effort 8 or 9), and store only
             how those of this one differ; if false, learn and store all of them.
         seed: Of the first networks and the training noise.
         threads: Threads; 0 means one for each core. The bytes do not depend on it.
@@ -58,26 +71,65 @@ def encode(
     """
     if effort not in PASSES:
         raise RequestError(f"the effort is 1 to 9, not {effort}")
-    if not (math.isfinite(lambda_) and lambda_ > 0):
-        raise RequestError(f"lambda is a positive number, not {lambda_}")
+    wishes = {"lambda": lambda_, "size": size, "bpp": bpp, "psnr": psnr}
+    given = {name: wish for name, wish in wishes.items() if wish is not None}
+    if len(given) > 1:
+        raise RequestError(f"{' and '.join(given)} contradict each other: give one of them")
+    for name, wish in given.items():
+        if not (math.isfinite(wish) and wish > 0):
+            raise RequestError(f"{name} is a positive number, not {wish}")
     if isinstance(picture, str | os.PathLike):
         picture = read_picture(picture)
     elif not isinstance(picture, Picture):
         picture = picture_from(picture)
     description = PictureDescription.of(picture)
     image = np.ascontiguousarray(from_units(picture.samples, description.units))
+
+    def file(payload: bytes) -> bytes:
+        return pyramid_file(
+            description, payload, palette=picture.palette, icc_profile=picture.icc_profile
+        )
+
+    pixels = picture.width * picture.height
+    wanted: float | Goal = lambda_ or DEFAULT_LAMBDA
+    if size is not None:
+        wanted = _size_goal(0.96 * size, 0.985 * size, size, file)
+    elif bpp is not None:
+        middle = bpp * pixels / 8
+        wanted = _size_goal(0.98 * middle, middle, 1.02 * middle, file)
+    elif psnr is not None:
+        wanted = _psnr_goal(psnr, picture, description)
     encoded = encode_pyramid(
         image,
-        lambda_,
+        wanted,
         effort,
         use_prior=use_prior,
         seed=seed,
         threads=threads or os.cpu_count() or 1,
         callback=callback,
     )
-    return pyramid_file(
-        description,
-        encoded.payload,
-        palette=picture.palette,
-        icc_profile=picture.icc_profile,
-    )
+    data = file(encoded.payload)
+    if not encoded.is_met:
+        name, wish = next(iter(given.items()))
+        warnings.warn(
+            f"no file meets {name} {wish:g}: this is the nearest, {len(data):,} bytes",
+            GoalMissedWarning,
+            stacklevel=2,
+        )
+    return data
+
+
+def _psnr_goal(psnr: float, picture: Picture, description: PictureDescription) -> Goal:
+    window = (psnr, psnr + 0.02, psnr + 0.05)
+    if picture.bit_depth != 32:
+        return Goal(psnr=window, levels=round(picture.peak))
+    lowest, highest = np.array(description.units).T
+    whole = highest.max() - lowest.min()
+    return Goal(psnr=window, scales=tuple((highest - lowest) / whole))
+
+
+def _size_goal(least: float, aim: float, most: float, file: Callable[[bytes], bytes]) -> Goal:
+    """The goal of so many bytes of the whole file, beside which the payload has company."""
+    example = bytes(int(min(most, _EXAMPLE_PAYLOAD)))
+    rest = len(file(example)) - len(example)
+    return Goal(payload_bytes=(least - rest, aim - rest, most - rest))

@@ -15,3 +15,7 @@ class SignalError(FieldpackError):
 
 class RequestError(FieldpackError):
     """An argument is out of range or does not go with the others."""
+
+
+class GoalMissedWarning(UserWarning):
+    """A file is not of the size or quality asked for, because none can be."""

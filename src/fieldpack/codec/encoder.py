@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from fieldpack.codec.fit import Fitted, Progress, fit, make_trainer
-from fieldpack.codec.model import FloatArray, ModelShape, grids_of
+from fieldpack import _engine
+from fieldpack.codec.fit import Fitted, Progress, fit
+from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
-from fieldpack.codec.prior import PriorNetworks, nearest_networks
+from fieldpack.codec.prior import LEAST_SERVED_LAMBDA, PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
+from fieldpack.codec.rate_control import Goal, RateControl, first_lambda, meet
 from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
+from fieldpack.metrics import psnr
 
 PASSES = {1: 20, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
@@ -22,6 +26,8 @@ PASSES = {1: 20, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
 """Passes by effort where all networks have to be learned."""
 
+_ATTEMPTS, _LEAST_CORRECTION = 3, 0.03
+_LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 # With so much time, large networks of a large picture's own end better than the prior's small ones.
 _PATIENT_EFFORT = 8
@@ -36,16 +42,18 @@ class EncodedPyramid:
         payload: The bytes of a section P.
         passes: Passes done.
         latent_bits: By grid, finest first.
+        is_met: Whether it came to the goal; true without one.
     """
 
     payload: bytes
     passes: int
     latent_bits: tuple[float, ...]
+    is_met: bool
 
 
 def encode_pyramid(
     image: FloatArray,
-    lambda_: float,
+    lambda_: float | Goal,
     effort: int,
     *,
     use_prior: bool = True,
@@ -57,7 +65,8 @@ def encode_pyramid(
 
     Args:
         image: (H, W, C) float32, C = 1 to 4, in [0, 1].
-        lambda_: Loss of one bit a pixel, against the mean squared error.
+        lambda_: Loss of one bit a pixel, against the mean squared error; or what the payload or
+            the quality should come to.
         effort: 1 to 9, see `PASSES` and `SCRATCH_PASSES`.
         use_prior: Whether to build on the shipped prior, where it has networks for such a picture
             and is the better choice.
@@ -65,12 +74,59 @@ def encode_pyramid(
         threads: Threads of the engine; the bytes do not depend on it.
         callback: Called after every pass.
     """
-    height, width, channels = image.shape
     colour = image[0, 0]
     if (image == colour).all():
-        return EncodedPyramid(write_constant(colour), 0, ())
+        payload = write_constant(colour)
+        is_met = not isinstance(lambda_, Goal) or lambda_.is_met_by_constant(len(payload))
+        return EncodedPyramid(payload, 0, (), is_met)
+    job = _Job(image, effort, use_prior, seed, threads, callback)
+    if isinstance(lambda_, Goal):
+        return _encode_to(lambda_, job)
+    return _encode(job, lambda_)[0]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What stays the same from one attempt to the next."""
+
+    image: FloatArray
+    effort: int
+    use_prior: bool
+    seed: int
+    threads: int
+    callback: Callable[[Progress], None] | None
+
+
+def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
+    """Fit once, and again from what was found out if a picture turns out to be unlike others."""
+    lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
+    best: EncodedPyramid | None = None
+    least_miss = math.inf
+    for attempt in range(_ATTEMPTS):
+        control = RateControl(goal, lambda_, is_guess=attempt == 0)
+        encoded, value = _encode(job, lambda_, control)
+        if best is None or goal.miss(value) < least_miss:
+            best, least_miss = encoded, goal.miss(value)
+        following = control.following(value)
+        if encoded.is_met or abs(math.log(following / lambda_)) < _LEAST_CORRECTION:
+            break
+        lambda_ = following
+    assert best is not None
+    return best
+
+
+def _encode(
+    job: _Job, lambda_: float, control: RateControl | None = None
+) -> tuple[EncodedPyramid, float]:
+    """Return a coded pyramid and, if there is a goal, the size or PSNR that it has, else 0."""
+    image, effort, seed, threads = job.image, job.effort, job.seed, job.threads
+    height, width, channels = image.shape
     patient = effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
-    prior = nearest_networks(lambda_, channels) if use_prior and not patient else None
+    prior = None
+    if job.use_prior and not patient:
+        # With a goal, lambda may end far from here, and short fits from scratch never get there.
+        served = lambda_ if control is None else max(lambda_, LEAST_SERVED_LAMBDA)
+        prior = nearest_networks(served, channels)
     if prior is None:
         passes = SCRATCH_PASSES[effort]
         shape = _model(channels, grids_of(height, width), effort, height * width)
@@ -78,21 +134,78 @@ def encode_pyramid(
     else:
         passes = PASSES[effort]
         shape, schedule = prior.shape, Schedule.with_prior(passes, lambda_)
+    if control is not None:
+        control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, prior)
     fitted = fit(
         image,
         shape,
         lambda_,
         schedule,
         prior=prior,
+        control=control,
         threads=threads,
         seed=seed,
-        callback=callback,
+        callback=job.callback,
     )
-    networks = _quantize(fitted, image, lambda_, threads, prior)
-    latents: Latents = [np.rint(grid).astype(np.int32) for grid in fitted.latents]
+    if control is not None:
+        lambda_ = control.lambda_
+    networks = _quantize(fitted, lambda_ / (height * width), prior)
+    latents = _integers(fitted.latents)
+    value, is_met = 0.0, True
+    if control is not None:
+        goal = control.goal
+
+        def measure(grids: Sequence[FloatArray]) -> float:
+            if goal.payload_bytes:
+                return len(write_pyramid(networks, _integers(grids), height, width)[0])
+            return _decoded_psnr(image, networks, _integers(grids), goal, threads)
+
+        nothing = [np.zeros_like(grid) for grid in latents]
+        network_bytes = len(write_pyramid(networks, nothing, height, width)[0])
+        chosen = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
+        latents, value = _integers(chosen), measure(chosen)
+        is_met = goal.is_met(value)
     payload, bits = write_pyramid(networks, latents, height, width)
     _verify(payload, latents, image.shape)
-    return EncodedPyramid(payload, passes, tuple(bits))
+    return EncodedPyramid(payload, passes, tuple(bits), is_met), value
+
+
+def _integers(latents: Sequence[FloatArray]) -> Latents:
+    return [np.rint(grid).astype(np.int32) for grid in latents]
+
+
+def _decoded_psnr(
+    image: FloatArray, networks: Networks, latents: Latents, goal: Goal, threads: int
+) -> float:
+    height, width, _ = image.shape
+    decoded = _engine.synthesise(
+        engine_model(networks.shape),
+        networks.parameters,
+        height,
+        width,
+        latents,
+        (0, height, 0, width),
+        threads,
+    )
+    if goal.levels is not None:
+        levels = np.float32(goal.levels)
+        decoded = np.rint(np.clip(decoded, 0, 1) * levels) / levels
+    if goal.scales:
+        scales = np.array(goal.scales, np.float32)
+        return psnr(image * scales, decoded * scales, 1)
+    return psnr(image, decoded, 1)
+
+
+def _likely_network_bytes(
+    goal: Goal, shape: ModelShape, schedule: Schedule, prior: PriorNetworks | None
+) -> float:
+    if not schedule.moves_networks:
+        return _LEAST_NETWORK_BYTES
+    likely = 1000.0 if prior is not None else 0.6 * shape.parameters
+    if goal.payload_bytes:
+        # Quantisation leaves out what does not pay.
+        likely = min(likely, (0.08 if prior is not None else 0.3) * goal.payload_bytes[1])
+    return likely
 
 
 def _model(channels: int, grids: int, effort: int, pixels: int) -> ModelShape:
@@ -114,20 +227,10 @@ def _model(channels: int, grids: int, effort: int, pixels: int) -> ModelShape:
     )
 
 
-def _quantize(
-    fitted: Fitted,
-    image: FloatArray,
-    lambda_: float,
-    threads: int,
-    prior: PriorNetworks | None,
-) -> Networks:
+def _quantize(fitted: Fitted, loss_per_bit: float, prior: PriorNetworks | None) -> Networks:
     if prior is not None and (fitted.parameters == prior.parameters).all():
         return Networks.of_prior(prior)
-    trainer = make_trainer(fitted.shape, image, threads=threads)
-    for k, grid in enumerate(fitted.latents):
-        trainer.set_latents(k, grid)
-    pixels = image.shape[0] * image.shape[1]
-    return quantize_networks(fitted.parameters, fitted.shape, trainer, lambda_ / pixels, prior)
+    return quantize_networks(fitted.parameters, fitted.shape, fitted.trainer, loss_per_bit, prior)
 
 
 def _verify(payload: bytes, latents: Latents, size: tuple[int, ...]) -> None:

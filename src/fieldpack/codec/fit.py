@@ -12,6 +12,7 @@ from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model
 from fieldpack.codec.optimiser import network_optimisers
 from fieldpack.codec.prior import PriorNetworks
+from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.schedule import Schedule
 
 
@@ -21,17 +22,22 @@ class Progress:
 
     step: int
     passes: int
+    lambda_: float
     distortion: float
     bits: tuple[float, ...]
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A fitted model: flat network parameters and the quantised latents [h_k, w_k] of each grid."""
+    """A fitted model: flat network parameters and the quantised latents [h_k, w_k] of each grid.
+
+    `trainer` still holds the picture and the latents before quantisation.
+    """
 
     shape: ModelShape
     parameters: FloatArray
     latents: tuple[FloatArray, ...]
+    trainer: Trainer
     distortion: float
     bits: tuple[float, ...]
 
@@ -50,6 +56,7 @@ def fit(
     schedule: Schedule,
     *,
     prior: PriorNetworks | None = None,
+    control: RateControl | None = None,
     weights: FloatArray | None = None,
     threads: int = 1,
     seed: int = 0,
@@ -63,6 +70,7 @@ def fit(
         lambda_: loss of one bit per pixel.
         schedule: passes and step sizes.
         prior: networks of the same shape to begin with; None begins from scratch.
+        control: moves lambda from pass to pass.
         weights: weight of each sample, [H, W, C]; all ones when None.
         threads: threads of the engine; the result does not depend on them.
         seed: of the initial network and the training noise.
@@ -73,7 +81,7 @@ def fit(
     first: list[FloatArray] = []
     if prior is not None:
         parameters = prior.parameters.copy()
-        first = analyse(image, shape, prior.lambda_)
+        first = analyse(image, shape, lambda_, prior.lambda_)
     else:
         parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
         if schedule.analysed_start:
@@ -82,10 +90,14 @@ def fit(
     for k, grid in enumerate(first):
         trainer.set_latents(k, grid)
     del first
+    if control is not None and prior is not None:
+        control.begin(sum(trainer.bits(parameters)), prior.lambda_, schedule.passes)
     drawing, context = network_optimisers(shape, schedule.moving_contexts)
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):
         now = schedule.at(step)
+        if control is not None:
+            lambda_ = control.lambda_
         result = trainer.step(
             parameters,
             gradient,
@@ -105,13 +117,18 @@ def fit(
             drawing.step(parameters, gradient, now.network_rate * schedule.drawing_share)
             if schedule.context_share > 0:
                 context.step(parameters, gradient, now.network_rate * schedule.context_share)
+        distortion, bits = result["distortion"], tuple(result["bits"])
+        if control is not None:
+            soft = schedule.soft_passes
+            control.observe((step + 1) / soft, soft, now.hard, distortion, sum(bits))
         if callback:
-            callback(Progress(step, schedule.passes, result["distortion"], tuple(result["bits"])))
+            callback(Progress(step, schedule.passes, lambda_, distortion, bits))
     result = trainer.evaluate(parameters, hard=True, lambda_=lambda_, draw=False)
     return Fitted(
         shape,
         parameters,
         tuple(trainer.quantised(k) for k in range(shape.grids)),
+        trainer,
         result["distortion"],
         tuple(result["bits"]),
     )

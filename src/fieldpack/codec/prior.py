@@ -25,7 +25,9 @@ SHIPPED = 1
 _FILES = {1: "photographs-1.prior"}
 _SHA256 = {1: "b42c6516cb0f97f1081855f59274cf9847e0f95ce931a4593c3cc633650ba325"}
 SIGNATURE = b"FPRI"
-_FARTHEST = 2.5  # as powers of two: how much another lambda a set may serve
+LEAST_SERVED_LAMBDA = 2e-5
+"""Below, networks of the picture's own are the better choice. No lambda is too large: there, such
+networks cost more than all the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +66,8 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
 def nearest_networks(lambda_: float, channels: int) -> PriorNetworks | None:
     """Return the shipped set for a lambda, or None if none was trained for anything like it."""
     sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
-    ratios = {s.index: abs(math.log2(s.lambda_ / lambda_)) for s in sets}
-    best = min(sets, key=lambda s: ratios[s.index], default=None)
-    return best if best is not None and ratios[best.index] <= _FARTHEST else None
+    best = min(sets, key=lambda s: abs(math.log(s.lambda_ / lambda_)), default=None)
+    return best if lambda_ >= LEAST_SERVED_LAMBDA else None
 
 
 @lru_cache

@@ -65,7 +65,7 @@ def quantize_networks(
         return trainer.distortion(known + flat)
 
     def rate(index: int) -> float:
-        return loss_per_bit * trainer.bits(known + flat, index)
+        return loss_per_bit * sum(trainer.bits(known + flat, index))
 
     latents = [np.rint(trainer.latents(k)) for k in range(shape.grids)]
     tensors = dict(zip(views, unchanged(shape, keep_empty=True), strict=True))

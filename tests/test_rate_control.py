@@ -1,0 +1,175 @@
+"""Files of a wanted size or quality."""
+
+import json
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from conftest import smooth_samples
+from PIL import Image
+
+import fieldpack
+from fieldpack import GoalMissedWarning, RequestError, cli
+from fieldpack.codec.rate_control import (
+    LEAST_LAMBDA,
+    MOST_LAMBDA,
+    Goal,
+    RateControl,
+    first_lambda,
+)
+from fieldpack.metrics import psnr
+
+
+def textured(height=96, width=128, channels=3):
+    """A picture with edges and grain, for which rate and quality vary smoothly."""
+    random = np.random.default_rng(5)
+    samples = smooth_samples(height, width, channels).astype(np.float64)
+    y, x = np.mgrid[:height, :width]
+    samples += 25 * np.sign(np.sin(x / 5) * np.cos(y / 9))[..., None]
+    samples += random.normal(0, 6, samples.shape)
+    return np.clip(np.rint(samples), 0, 255).astype(np.uint8)
+
+
+def quality(picture, data):
+    decoded = fieldpack.decode(data)
+    return psnr(picture, decoded, 255)
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+@pytest.mark.parametrize("size", [900, 2500, 4500])
+def test_size_is_used_and_never_exceeded(size, effort):
+    data = fieldpack.encode(textured(), size=size, effort=effort)
+    assert 0.96 * size <= len(data) <= size
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+@pytest.mark.parametrize("bpp", [0.7, 2.5])
+def test_bits_a_pixel(bpp, effort):
+    picture = textured()
+    data = fieldpack.encode(picture, bpp=bpp, effort=effort)
+    assert 8 * len(data) / (96 * 128) == pytest.approx(bpp, rel=0.02)
+
+
+@pytest.mark.parametrize("effort", [1, 3])
+@pytest.mark.parametrize("wanted", [27, 31])
+def test_psnr_is_reached_and_hardly_exceeded(wanted, effort):
+    picture = textured()
+    data = fieldpack.encode(picture, psnr=wanted, effort=effort)
+    assert wanted <= quality(picture, data) <= wanted + 0.05
+
+
+@pytest.mark.parametrize("channels", [1, 4])
+def test_without_a_prior(channels):
+    picture = textured(channels=channels)
+    data = fieldpack.encode(picture, size=3000, effort=2)
+    assert 0.96 * 3000 <= len(data) <= 3000
+
+
+def test_floating_point_samples():
+    picture = textured().astype(np.float32) * np.float32(0.3) - 20
+    data = fieldpack.encode(picture, psnr=28, effort=3)
+    span = float(picture.max() - picture.min())
+    assert 28 <= psnr(picture, fieldpack.decode(data), span) <= 28.05
+
+
+def test_threads_do_not_matter():
+    picture = textured()
+    files = {fieldpack.encode(picture, size=2000, effort=2, threads=n) for n in (1, 2, 3)}
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("picture", [textured(), textured(1, 1), textured(7, 300)])
+def test_what_is_too_small_for_a_picture_gives_the_nearest_file(picture):
+    with pytest.warns(GoalMissedWarning, match="no file meets size 1"):
+        data = fieldpack.encode(picture, size=1, effort=1)
+    assert fieldpack.decode(data).shape == picture.shape
+    assert len(data) < 400
+
+
+def test_what_no_quality_needs_gives_the_nearest_file():
+    picture = textured(40, 40)
+    with pytest.warns(GoalMissedWarning, match="nearest, [0-9,]+ bytes"):
+        data = fieldpack.encode(picture, size=10**9, effort=1)
+    assert quality(picture, data) > quality(picture, fieldpack.encode(picture, effort=1)) + 2
+    with pytest.warns(GoalMissedWarning, match="no file meets psnr 90"):
+        fieldpack.encode(picture, psnr=90, effort=1)
+
+
+def test_one_colour_meets_any_psnr():
+    picture = np.full((30, 40, 3), 77, np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        data = fieldpack.encode(picture, psnr=50)
+    assert (fieldpack.decode(data) == picture).all()
+    with pytest.warns(GoalMissedWarning):
+        assert len(fieldpack.encode(picture, size=1000)) < 64
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 1000, "psnr": 30}, "size and psnr contradict each other"),
+        ({"bpp": 0.0}, "bpp is a positive number"),
+        ({"psnr": float("nan")}, "psnr is a positive number"),
+        ({"size": -3}, "size is a positive number"),
+        ({"lambda_": float("inf")}, "lambda is a positive number"),
+    ],
+)
+def test_bad_goals(arguments, message):
+    with pytest.raises(RequestError, match=message):
+        fieldpack.encode(textured(8, 8), **arguments)
+
+
+def test_lambda_stays_in_bounds_and_goes_the_right_way():
+    control = RateControl(Goal(payload_bytes=(96, 98, 100)), 0.001)
+    for step in range(40):
+        control.observe(step / 40, 40, False, 0.001, 8000)
+    assert 0.001 < control.lambda_ <= MOST_LAMBDA
+    control = RateControl(Goal(psnr=(40, 40.02, 40.05), levels=255), 0.001)
+    for step in range(40):
+        control.observe(step / 40, 40, False, 0.001, 8000)
+    assert LEAST_LAMBDA <= control.lambda_ < 0.001
+
+
+def test_first_lambda_falls_with_the_size():
+    image = textured().astype(np.float32) / 255
+    sizes = (200, 1000, 4000, 20_000)
+    lambdas = [first_lambda(image, Goal(payload_bytes=(0.96 * n, 0.98 * n, n)), 80) for n in sizes]
+    assert lambdas == sorted(lambdas, reverse=True)
+    assert lambdas[0] > 10 * lambdas[-1]
+
+
+def run(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["fieldpack", *map(str, arguments)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    return end.value.code
+
+
+def test_command(tmp_path, monkeypatch, capsys):
+    source, target = tmp_path / "a.png", tmp_path / "a.fpk"
+    Image.fromarray(textured()).save(source)
+    arguments = ("encode", source, "-o", target, "--effort", 1)
+    assert run(monkeypatch, *arguments, "--size", "1.5k", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert target.stat().st_size == report["bytes"] <= 1500
+    assert report["warning"] is None
+    assert report["lambda"] > 0
+
+    assert run(monkeypatch, *arguments, "--psnr", 99, "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert "no file meets psnr 99" in report["warning"]
+    assert run(monkeypatch, *arguments, "--psnr", 99) == 0
+    error = capsys.readouterr().err
+    assert error.startswith("fieldpack: warning: no file meets psnr 99")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["", "12q", "-4", "k", "1e3", "0", "0.0001"])
+def test_bad_sizes_are_usage_errors(tmp_path, monkeypatch, capsys, text):
+    source = tmp_path / "a.png"
+    Image.fromarray(textured(8, 8)).save(source)
+    assert run(monkeypatch, "encode", source, f"--size={text}") == 2
+    assert "number of bytes" in capsys.readouterr().err
+    assert not (tmp_path / "a.fpk").exists()

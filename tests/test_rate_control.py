@@ -11,6 +11,7 @@ from PIL import Image
 
 import fieldpack
 from fieldpack import GoalMissedWarning, RequestError, cli
+from fieldpack.codec.quality import lambda_of_quality
 from fieldpack.codec.rate_control import (
     LEAST_LAMBDA,
     MOST_LAMBDA,
@@ -111,6 +112,10 @@ def test_one_colour_meets_any_psnr():
     [
         ({"size": 1000, "psnr": 30}, "size and psnr contradict each other"),
         ({"bpp": 0.0}, "bpp is a positive number"),
+        ({"quality": 0.5}, "the quality is 1 to 100, not 0.5"),
+        ({"quality": 101}, "the quality is 1 to 100"),
+        ({"quality": float("nan")}, "quality is a positive number"),
+        ({"quality": 50, "lambda_": 0.001}, "quality and lambda contradict"),
         ({"psnr": float("nan")}, "psnr is a positive number"),
         ({"size": -3}, "size is a positive number"),
         ({"lambda_": float("inf")}, "lambda is a positive number"),
@@ -138,6 +143,20 @@ def test_first_lambda_falls_with_the_size():
     lambdas = [first_lambda(image, Goal(payload_bytes=(0.96 * n, 0.98 * n, n)), 80) for n in sizes]
     assert lambdas == sorted(lambdas, reverse=True)
     assert lambdas[0] > 10 * lambdas[-1]
+
+
+def test_more_quality_means_more_bytes_and_a_higher_psnr():
+    picture = textured()
+    files = [fieldpack.encode(picture, quality=q, effort=1) for q in (1, 10, 30, 50, 70, 85, 95)]
+    sizes = [len(file) for file in files]
+    assert sizes == sorted(set(sizes))
+    psnrs = [quality(picture, file) for file in files]
+    assert psnrs == sorted(psnrs)
+
+
+def test_every_step_of_quality_lowers_lambda():
+    lambdas = [lambda_of_quality(q) for q in range(1, 101)]
+    assert lambdas == sorted(set(lambdas), reverse=True)
 
 
 def run(monkeypatch, *arguments):

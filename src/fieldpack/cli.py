@@ -185,6 +185,9 @@ def fit(
 def encode(
     input: PictureArgument,
     output: FileOption = None,
+    quality: Annotated[
+        float | None, typer.Option(min=1, max=100, help="1 to 100, about as JPEG has it.")
+    ] = None,
     size: Annotated[
         str | None,
         typer.Option(metavar="BYTES[k|M]", help="Most bytes of the file; k = 1000, M = 1000 k."),
@@ -196,7 +199,7 @@ def encode(
         typer.Option(
             "--lambda",
             help="Cost of a bit a pixel: more means smaller, worse.",
-            show_default=f"{DEFAULT_LAMBDA:g}",
+            show_default=f"{DEFAULT_LAMBDA:g} if nothing else is asked for",
         ),
     ] = None,
     effort: Annotated[int, typer.Option(min=1, max=9, help="1 fast, 9 small.")] = DEFAULT_EFFORT,
@@ -209,7 +212,7 @@ def encode(
 ) -> None:
     """Compress a picture into a .fpk file.
 
-    One of --size, --bpp, --psnr and --lambda says how small or how good it is to be.
+    One of --quality, --size, --bpp, --psnr and --lambda says how small or how good it is to be.
     """
     most_bytes = _parse_bytes(size)
     picture = read_picture(input)
@@ -232,6 +235,7 @@ def encode(
 
         data = fieldpack.encode(
             picture,
+            quality=quality,
             lambda_=lambda_,
             size=most_bytes,
             bpp=bpp,

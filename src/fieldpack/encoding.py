@@ -14,6 +14,7 @@ from PIL import Image
 
 from fieldpack.codec.encoder import PASSES, encode_pyramid
 from fieldpack.codec.fit import Progress
+from fieldpack.codec.quality import lambda_of_quality
 from fieldpack.codec.rate_control import Goal
 from fieldpack.errors import GoalMissedWarning, RequestError
 from fieldpack.field import pyramid_file
@@ -30,6 +31,7 @@ Source = str | os.PathLike[str] | Picture | NDArray[np.generic] | Image.Image
 def encode(
     picture: Source,
     *,
+    quality: float | None = None,
     lambda_: float | None = None,
     size: int | None = None,
     bpp: float | None = None,
@@ -42,12 +44,14 @@ def encode(
 ) -> bytes:
     """Compress a picture.
 
-    At most one of `lambda_`, `size`, `bpp` and `psnr` says how small or how good the file is to be;
-    without any, lambda is `DEFAULT_LAMBDA`. Where a size or quality is out of reach, the file
-    comes as near as it can, and a `GoalMissedWarning` says so.
+    At most one of `quality`, `lambda_`, `size`, `bpp` and `psnr` says how small or how good the
+    file is to be; without any, lambda is `DEFAULT_LAMBDA`. Where a size or PSNR is out of reach,
+    the file comes as near as it can, and a `GoalMissedWarning` says so.
 
     Args:
         picture: A path, an array (H, W) or (H, W, C), or a Pillow image.
+        quality: 1 to 100, about as JPEG has it: photographs come, on average, to the PSNR that
+            libjpeg gives them at that quality.
         lambda_: What a bit a pixel may cost: the encoder minimises the mean squared error (of
             samples scaled to [0, 1]) plus lambda times the bits a pixel. 0.0002 is high quality,
             0.001 medium, 0.01 low.
@@ -71,13 +75,17 @@ def encode(
     """
     if effort not in PASSES:
         raise RequestError(f"the effort is 1 to 9, not {effort}")
-    wishes = {"lambda": lambda_, "size": size, "bpp": bpp, "psnr": psnr}
+    wishes = {"quality": quality, "lambda": lambda_, "size": size, "bpp": bpp, "psnr": psnr}
     given = {name: wish for name, wish in wishes.items() if wish is not None}
     if len(given) > 1:
         raise RequestError(f"{' and '.join(given)} contradict each other: give one of them")
     for name, wish in given.items():
         if not (math.isfinite(wish) and wish > 0):
             raise RequestError(f"{name} is a positive number, not {wish}")
+    if quality is not None:
+        if not 1 <= quality <= 100:
+            raise RequestError(f"the quality is 1 to 100, not {quality:g}")
+        lambda_ = lambda_of_quality(quality)
     if isinstance(picture, str | os.PathLike):
         picture = read_picture(picture)
     elif not isinstance(picture, Picture):

@@ -81,7 +81,7 @@ def fit(
     first: list[FloatArray] = []
     if prior is not None:
         parameters = prior.parameters.copy()
-        first = analyse(image, shape, lambda_, prior.lambda_)
+        first = analyse(image, shape, prior.lambda_, schedule.threshold)
     else:
         parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
         if schedule.analysed_start:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
@@ -12,8 +10,6 @@ from fieldpack.codec.model import FloatArray, ModelShape
 # The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
 CUBIC_TAPS = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
 _HALVING_TAPS = (-0.03, 0.53, 0.53, -0.03)
-# Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
-# zero: training would take them there, but slowly.
 _FINE_LEVELS = 3
 
 
@@ -56,7 +52,7 @@ def initial_parameters(
 
 
 def analyse(
-    image: FloatArray, shape: ModelShape, lambda_: float, networks_lambda: float | None = None
+    image: FloatArray, shape: ModelShape, lambda_: float, threshold: float = 0.5
 ) -> list[FloatArray]:
     """Return latents (h_k, w_k) of each grid from which the linear networks draw the picture.
 
@@ -66,12 +62,10 @@ def analyse(
     Args:
         image: (H, W, C) float32.
         shape: The model's sizes.
-        lambda_: Of the fit: the dearer a bit, the more latents begin at zero.
-        networks_lambda: What the networks were made for, which says how large a quantisation step
-            is; None means `lambda_`.
+        lambda_: What the networks were made for: says how large a quantisation step is.
+        threshold: Latents of fine grids are closer to zero by so many quantisation steps.
     """
-    threshold = np.float32(_threshold(lambda_))
-    of_grid, gains = axis_of_grids(shape), first_gains(shape, networks_lambda or lambda_)
+    of_grid, gains = axis_of_grids(shape), first_gains(shape, lambda_)
     latents = [np.zeros(0, np.float32)] * shape.grids
     for axis in sorted(set(of_grid)):
         own = {k for k in range(shape.grids) if of_grid[k] == axis}
@@ -88,7 +82,7 @@ def analyse(
                 continue
             rest = (plane if known is None else plane - known) / np.float32(gains[level])
             if level < _FINE_LEVELS:
-                rest = np.sign(rest) * np.maximum(np.abs(rest) - threshold, 0)
+                rest = np.sign(rest) * np.maximum(np.abs(rest) - np.float32(threshold), 0)
             latents[level], known = np.ascontiguousarray(rest, np.float32), plane
     return latents
 
@@ -119,10 +113,6 @@ def colour_axes(channels: int) -> npt.NDArray[np.float64]:
         axes[:3, :3] = (1, 1, 1), (1, 0, -1), (-0.5, 1, -0.5)
     normed: npt.NDArray[np.float64] = axes / np.linalg.norm(axes, axis=1, keepdims=True)
     return normed
-
-
-def _threshold(lambda_: float) -> float:
-    return 0.5 * min(math.sqrt(max(lambda_ / 0.004, 1.0)), 6.0)
 
 
 def _halve(plane: FloatArray) -> FloatArray:

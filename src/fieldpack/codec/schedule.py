@@ -53,6 +53,9 @@ class Schedule:
     sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
     linear_start: bool = True
     analysed_start: bool = False  # of the latents, see initialisation.analyse; else they are zero
+    # Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
+    # zero: training would take them there, but slowly.
+    threshold: float = 0.5
     network_rate: tuple[float, float] = (0.02, 0.002)
     # Shares of that rate: of the networks that draw the picture, and of the context models.
     drawing_share: float = 1.0
@@ -102,10 +105,14 @@ class Schedule:
         Networks that move must be stored: the shortest fits leave all as they are, others the
         context models of the coarse grids, which have few bits to save.
         """
-        drawing, context = (0.3, 0.75) if passes >= _FEWEST_FOR_NETWORKS else (0.0, 0.0)
+        drawing, context, dear = 0.0, 0.0, 0.004
+        if passes >= _FEWEST_FOR_NETWORKS:
+            drawing, context, dear = 0.3, 0.75, 0.015
         return replace(
             cls.of(passes, lambda_),
             noise=(0.4, 0.3),
+            # The dearer a bit and the shorter the fit, the more there is that it cannot pay.
+            threshold=0.5 * min(math.sqrt(max(lambda_ / dear, 1.0)), 6.0),
             drawing_share=drawing,
             context_share=context,
             moving_contexts=_MOVING_CONTEXTS,

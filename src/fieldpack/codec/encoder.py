@@ -101,14 +101,18 @@ def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
     best: EncodedPyramid | None = None
-    least_miss = math.inf
+    least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):
         control = RateControl(goal, lambda_, is_guess=attempt == 0)
         encoded, value = _encode(job, lambda_, control)
-        if best is None or goal.miss(value) < least_miss:
-            best, least_miss = encoded, goal.miss(value)
+        miss = (not encoded.is_met, goal.miss(value) + abs(control.left))
+        if best is None or miss < least_miss:
+            best, least_miss = encoded, miss
         following = control.following(value)
-        if encoded.is_met or abs(math.log(following / lambda_)) < _LEAST_CORRECTION:
+        if (
+            miss == (False, goal.miss(value))
+            or abs(math.log(following / lambda_)) < _LEAST_CORRECTION
+        ):
             break
         lambda_ = following
     assert best is not None
@@ -148,7 +152,7 @@ def _encode(
         callback=job.callback,
     )
     if control is not None:
-        lambda_ = control.lambda_
+        lambda_ = control.mean_lambda
     networks = _quantize(fitted, lambda_ / (height * width), prior)
     latents = _integers(fitted.latents)
     value, is_met = 0.0, True

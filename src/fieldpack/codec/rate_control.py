@@ -82,6 +82,7 @@ _ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 4, 0.08, 5
 _HASTE, _SHORT_RESPONSE, _LARGEST_PUSH = 2.5, 0.12, 1.5
 _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
 _CORRECTIONS, _HALVINGS = 4, 10
+_CAUTION = 0.04  # of the excess, where what was left could not be made up for
 _LARGEST_CORRECTION = 2.0  # of ln(lambda) from one fit to the next
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
 _BLOCK = 8
@@ -148,14 +149,17 @@ class RateControl:
 
     Attributes:
         network_bytes: What the networks will take, by guess.
+        left: By how much the fit missed, if more than could be made up for without harm, else 0.
     """
 
     def __init__(self, goal: Goal, lambda_: float, *, is_guess: bool = True) -> None:
         self.goal = goal
         self.lambda_ = lambda_
         self.network_bytes = 0.0
+        self.left = 0.0
         self._first_lambda = lambda_
         self._is_guess = is_guess
+        self._logarithms: list[float] = []
         self._last_progress = _FIRST_PROGRESS
         self._before: tuple[float, float] | None = None
 
@@ -195,13 +199,21 @@ class RateControl:
         response = _ELASTICITY * max(min(1.6 * (1 - progress), 1.0), _LEAST_RESPONSE)
         self.change(excess * passed / reaction / response)
         first = self._first_lambda
+        self._logarithms.append(math.log(self.lambda_))
         self.lambda_ = min(max(self.lambda_, first / _FARTHEST), first * _FARTHEST)
+
+    @property
+    def mean_lambda(self) -> float:
+        """What the fit was made for: late changes of lambda hardly come about."""
+        return math.exp(float(np.mean(self._logarithms))) if self._logarithms else self.lambda_
 
     def following(self, value: float) -> float:
         """The first lambda of another fit, after this one came to a size or PSNR."""
         excess = self.goal.excess(value) if math.isfinite(value) else math.inf
+        if self.left:
+            excess = self.left + math.copysign(_CAUTION, self.left)
         change = min(max(excess / _ELASTICITY, -_LARGEST_CORRECTION), _LARGEST_CORRECTION)
-        return min(max(self.lambda_ * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
+        return min(max(self.mean_lambda * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
 
     def change(self, amount: float) -> None:
         """Change ln(lambda), within bounds."""
@@ -240,7 +252,7 @@ def meet(
     below: Latents | None = None
     last = schedule.at(schedule.soft_passes - 1)
     passes = max(_LEAST_ROUND, round(_ROUND_SHARE * schedule.passes))
-    fit_lambda, push = control.lambda_, 0.0
+    fit_lambda, push = control.mean_lambda, 0.0
     for number in range(_ROUNDS + 1):
         moving = [trainer.latents(k) for k in range(grids)]
         rounded = [np.rint(grid) for grid in moving]
@@ -283,9 +295,9 @@ def meet(
         if below is not None:
             break
         # Still too much: what is between two integers goes to the one that is nearer to zero.
+        control.left = meter.excess(above)
         fewer = [_rounded(grid, dead_zone) for grid in moving]
-        excess = meter.excess(fewer)
-        if excess <= 0:
+        if meter.excess(fewer) <= 0:
             below = fewer
     near = below is not None
     while below is None:

@@ -26,7 +26,7 @@ PASSES = {1: 20, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
 """Passes by effort where all networks have to be learned."""
 
-_ATTEMPTS, _LEAST_CORRECTION = 3, 0.03
+_ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 # With so much time, large networks of a large picture's own end better than the prior's small ones.

@@ -213,7 +213,9 @@ class RateControl:
         if self.left:
             excess = self.left + math.copysign(_CAUTION, self.left)
         change = min(max(excess / _ELASTICITY, -_LARGEST_CORRECTION), _LARGEST_CORRECTION)
-        return min(max(self.mean_lambda * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
+        # What early passes did still shows in the end.
+        effective = math.sqrt(self._first_lambda * self.mean_lambda)
+        return min(max(effective * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
 
     def change(self, amount: float) -> None:
         """Change ln(lambda), within bounds."""

@@ -11,14 +11,9 @@ from PIL import Image
 
 import fieldpack
 from fieldpack import GoalMissedWarning, RequestError, cli
+from fieldpack.codec.goal import LEAST_LAMBDA, MOST_LAMBDA, Goal, first_lambda
 from fieldpack.codec.quality import lambda_of_quality
-from fieldpack.codec.rate_control import (
-    LEAST_LAMBDA,
-    MOST_LAMBDA,
-    Goal,
-    RateControl,
-    first_lambda,
-)
+from fieldpack.codec.rate_control import RateControl
 from fieldpack.metrics import psnr
 
 

@@ -14,8 +14,8 @@ from PIL import Image
 
 from fieldpack.codec.encoder import PASSES, encode_pyramid
 from fieldpack.codec.fit import Progress
+from fieldpack.codec.goal import Goal
 from fieldpack.codec.quality import lambda_of_quality
-from fieldpack.codec.rate_control import Goal
 from fieldpack.errors import GoalMissedWarning, RequestError
 from fieldpack.field import pyramid_file
 from fieldpack.signals import Picture, picture_from, read_picture

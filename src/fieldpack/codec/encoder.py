@@ -9,13 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from fieldpack import _engine
+from fieldpack.codec.finishing import meet
 from fieldpack.codec.fit import Fitted, Progress, fit
+from fieldpack.codec.goal import Goal, first_lambda
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
 from fieldpack.codec.prior import LEAST_SERVED_LAMBDA, PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
-from fieldpack.codec.rate_control import Goal, RateControl, first_lambda, meet
+from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr

@@ -1,0 +1,208 @@
+"""Latents that come to a wanted size or quality, from those of a fit that came near it.
+
+A few more passes, until there are states on either side of the goal; of these two, some blocks of
+the picture take one and the others the other.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldpack.codec.fit import Fitted
+from fieldpack.codec.goal import Goal
+from fieldpack.codec.model import FloatArray
+from fieldpack.codec.rate_control import LEFT_FOR_QUANTISATION, RateControl
+from fieldpack.codec.schedule import Schedule
+
+Latents = Sequence[FloatArray]
+
+# After the fit: rounds of a few passes, how large their steps are and how little they respond.
+_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 4, 0.08, 5
+_HASTE, _SHORT_RESPONSE, _LARGEST_PUSH = 2.5, 0.12, 1.5
+_DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
+_CORRECTIONS, _HALVINGS = 4, 10
+_BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
+
+
+def meet(
+    control: RateControl,
+    fitted: Fitted,
+    parameters: FloatArray,
+    network_bytes: int,
+    schedule: Schedule,
+    seed: int,
+    measure: Callable[[Latents], float],
+) -> Latents:
+    """Return integer latents (h_k, w_k) of each grid that come to the goal, or near it.
+
+    Args:
+        control: As the fit left it.
+        fitted: The fit; its latents change.
+        parameters: The networks as the file will hold them.
+        network_bytes: What they take.
+        schedule: Of the fit.
+        seed: Of the fit.
+        measure: Returns what latents come to in truth: the payload's bytes or the decoded PSNR.
+    """
+    trainer, grids = fitted.trainer, fitted.shape.grids
+    meter = _Meter(control.goal, fitted, parameters, network_bytes, measure)
+    above: Latents | None = None
+    below: Latents | None = None
+    last = schedule.at(schedule.soft_passes - 1)
+    passes = max(_LEAST_ROUND, round(_ROUND_SHARE * schedule.passes))
+    fit_lambda, push = control.mean_lambda, 0.0
+    for number in range(_ROUNDS + 1):
+        moving = [trainer.latents(k) for k in range(grids)]
+        rounded = [np.rint(grid) for grid in moving]
+        if number == 0 and meter.check(rounded):
+            return rounded
+        excess = meter.excess(rounded)
+        if excess > 0:
+            above = rounded
+        else:
+            below = rounded
+        if (above and below) or number == _ROUNDS:
+            break
+        for k, grid in enumerate(moving):
+            trainer.set_latents(k, grid)
+        # A few passes follow lambda only in part: push harder as long as it is the same side.
+        push += excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
+        change = min(max(push / _SHORT_RESPONSE, -_LARGEST_PUSH), _LARGEST_PUSH)
+        lambda_ = fit_lambda * math.exp(change)
+        for step in range(passes):
+            # Falling to nothing: steps that end large leave latents that have just been pushed by
+            # noise, which costs bits and quality.
+            rate = _HASTE * last.latent_rate * (1 - step / passes) * (2 if excess < -0.1 else 1)
+            trainer.step(
+                parameters,
+                None,
+                temperature=last.temperature,
+                noise=last.noise,
+                lambda_=lambda_,
+                seed=seed,
+                step=schedule.passes + number * passes + step,
+                learning_rate=[rate * share for share in schedule.shares(grids)],
+                beta1=schedule.latent_betas[0],
+                beta2=schedule.latent_betas[1],
+                sharing=schedule.sharing,
+            )
+    if above is None:
+        assert below is not None
+        return below
+    for dead_zone in _DEAD_ZONES:
+        if below is not None:
+            break
+        # Still too much: what is between two integers goes to the one that is nearer to zero.
+        control.left = meter.excess(above)
+        fewer = [_rounded(grid, dead_zone) for grid in moving]
+        if meter.excess(fewer) <= 0:
+            below = fewer
+    near = below is not None
+    while below is None:
+        # And still: without the finest grid that has anything, at last without all.
+        fewer = list(above)
+        finest = next((k for k, grid in enumerate(fewer) if grid.any()), None)
+        if finest is None:
+            return above
+        fewer[finest] = np.zeros_like(fewer[finest])
+        if meter.excess(fewer) > 0:
+            above = fewer
+        else:
+            below = fewer
+    return _between(above, below, meter, scattered=near)
+
+
+class _Meter:
+    """How far latents are above the goal: by the engine's estimate, and by what this was off."""
+
+    def __init__(
+        self,
+        goal: Goal,
+        fitted: Fitted,
+        parameters: FloatArray,
+        network_bytes: int,
+        measure: Callable[[Latents], float],
+    ) -> None:
+        self.goal = goal
+        self._trainer, self._parameters = fitted.trainer, parameters
+        self._network_bytes = network_bytes
+        self._measure = measure
+        self._correction = 0.0
+
+    def excess(self, latents: Latents) -> float:
+        """Return `Goal.excess`; the trainer holds the latents afterwards."""
+        return self._estimate(latents) + self._correction
+
+    def check(self, latents: Latents) -> bool:
+        """Measure in truth, correct later estimates, return whether the goal is met."""
+        truth = self._measure(latents)
+        self._correction = self.goal.excess(truth) - self._estimate(latents)
+        return self.goal.is_met(truth)
+
+    def is_small_enough(self, latents: Latents) -> bool:
+        """Whether the payload, in truth, has at most the bytes that the goal allows."""
+        return self._measure(latents) <= self.goal.window[2]
+
+    def _estimate(self, latents: Latents) -> float:
+        for k, grid in enumerate(latents):
+            self._trainer.set_latents(k, grid)
+        if self.goal.payload_bytes:
+            # Grids without anything cost nothing.
+            bits = zip(self._trainer.bits(self._parameters), latents, strict=True)
+            return self.goal.excess(self._network_bytes + sum(b for b, g in bits if g.any()) / 8)
+        return self.goal.excess(self.goal.psnr_of(self._trainer.distortion(self._parameters)))
+
+
+def _between(above: Latents, below: Latents, meter: _Meter, *, scattered: bool) -> Latents:
+    """Latents of which so many blocks are from `below`, the others from `above`, as the goal asks.
+
+    If both are good for a lambda near the other's, so is the mixture, and the blocks lie scattered.
+    """
+    order_of = _scattered_order if scattered else _reading_order
+    orders = [order_of(grid.shape, k) for k, grid in enumerate(above)]
+
+    def mixed(share: float) -> Latents:
+        return [
+            np.where(order < share, low, high)
+            for order, low, high in zip(orders, below, above, strict=True)
+        ]
+
+    chosen = below
+    for _ in range(_CORRECTIONS):
+        few, many = 0.0, 1.0
+        for _ in range(_HALVINGS):
+            middle = (few + many) / 2
+            if meter.excess(mixed(middle)) > 0:
+                few = middle
+            else:
+                many = middle
+        chosen = mixed(many if meter.goal.payload_bytes else few)
+        if meter.check(chosen):
+            return chosen
+    if meter.goal.payload_bytes and not meter.is_small_enough(chosen):
+        return below
+    return chosen
+
+
+def _rounded(grid: FloatArray, dead_zone: float) -> FloatArray:
+    return np.copysign(np.floor(np.abs(grid) + np.float32(0.5 - dead_zone)), grid)
+
+
+def _scattered_order(size: tuple[int, ...], level: int) -> npt.NDArray[np.float32]:
+    """A number from 0 to 1 of each latent (h_k, w_k), the same in a block of the picture."""
+    shift = max(_BLOCK_LEVEL - level, 0)
+    rows, columns = (np.arange(n, dtype=np.uint32) >> shift << shift << level for n in size)
+    mixed = rows[:, None] * np.uint32(0x9E3779B1) + columns * np.uint32(0x85EBCA77)
+    mixed = (mixed ^ mixed >> 15) * np.uint32(0x2C1B3C6D)
+    order: npt.NDArray[np.float32] = (mixed >> 8).astype(np.float32) / np.float32(1 << 24)
+    return order
+
+
+def _reading_order(size: tuple[int, ...], level: int) -> npt.NDArray[np.float32]:
+    """A number from 0 to 1 of each latent (h_k, w_k), larger above than below."""
+    order = 1 - np.arange(size[0] * size[1], dtype=np.float32) / np.float32(size[0] * size[1])
+    return order.reshape(size)

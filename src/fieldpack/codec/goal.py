@@ -1,0 +1,151 @@
+"""What a file should come to, and the lambda with which a fit comes near.
+
+The lambda is that for which coding theory promises the goal ("reverse water-filling", Cover and
+Thomas, Elements of Information Theory, 10.3.3), corrected by what fits were found to do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from fieldpack.codec.initialisation import colour_axes
+from fieldpack.codec.model import FloatArray
+
+Table = tuple[tuple[float, ...], ...]
+
+LEAST_LAMBDA, MOST_LAMBDA = 1e-6, 30.0
+"""Where quality saturates, and where nothing of the picture is left."""
+
+# Bits and distortion of fits to photographs, as ratios of theory's: a row for each number
+# of passes, a column for each lambda.
+_FOUND_PASSES = (20, 80, 380)
+_FOUND_LAMBDAS = (5e-5, 2e-4, 1e-3, 4e-3, 2e-2, 0.1)
+FOUND_BITS = (
+    (1.05, 1.10, 1.10, 1.10, 1.15, 1.30),
+    (0.96, 0.99, 0.93, 0.88, 0.75, 0.75),
+    (0.96, 0.92, 0.82, 0.69, 0.53, 0.55),
+)
+_FOUND_DISTORTIONS = (
+    (4.2, 2.3, 1.6, 1.38, 1.25, 0.80),
+    (2.6, 1.6, 1.33, 1.24, 1.22, 0.96),
+    (1.7, 1.25, 1.15, 1.14, 1.20, 1.10),
+)
+_BLOCK = 8
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What a file should come to; one of the two.
+
+    Attributes:
+        payload_bytes: (least, aim, most) bytes of the section P.
+        psnr: (least, aim, most) PSNR in dB of the decoded samples.
+        levels: Integer steps from 0 to 1 of the decoded samples; None of floating-point ones.
+        scales: Of floating-point samples, each channel's range relative to the largest possible
+            error; else empty, and all are 1.
+    """
+
+    payload_bytes: tuple[float, float, float] | None = None
+    psnr: tuple[float, float, float] | None = None
+    levels: int | None = None
+    scales: tuple[float, ...] = ()
+
+    @property
+    def window(self) -> tuple[float, float, float]:
+        """Least, aim and most."""
+        window = self.payload_bytes or self.psnr
+        assert window is not None
+        return window
+
+    def excess(self, value: float) -> float:
+        """How far a size or PSNR is above the aim: ln of the ratio of bytes, or of distortions."""
+        aim = self.window[1]
+        if self.payload_bytes:
+            return math.log(max(value, 1.0) / max(aim, 1.0))
+        return (value - aim) * math.log(10) / 10
+
+    def is_met(self, value: float) -> bool:
+        """Whether a size or PSNR is in the window."""
+        least, _, most = self.window
+        return least <= value <= most
+
+    def is_met_by_constant(self, payload_bytes: int) -> bool:
+        """Whether a picture of one colour meets it, which loses nothing."""
+        return self.payload_bytes is None or self.is_met(payload_bytes)
+
+    def miss(self, value: float) -> float:
+        """How bad a size or PSNR is; files that are too large are worse than all that are not."""
+        too_large = self.payload_bytes is not None and value > self.window[2]
+        return abs(self.excess(value)) + (1e6 if too_large else 0.0)
+
+    def psnr_of(self, distortion: float) -> float:
+        """PSNR after the decoder has rounded, which adds an error of its own."""
+        rounding = 0.0 if self.levels is None else 1 / (12 * self.levels**2)
+        return -10 * math.log10(max(distortion + rounding, 1e-20))
+
+
+def first_lambda(image: FloatArray, goal: Goal, passes: int) -> float:
+    """Return a lambda with which a fit comes near a goal.
+
+    Args:
+        image: (H, W, C) float32 in [0, 1].
+        goal: What to come to.
+        passes: Of the fit.
+    """
+    energies = _block_energies(image)
+    height, width, channels = image.shape
+    low, high = math.log(LEAST_LAMBDA), math.log(MOST_LAMBDA)
+    for _ in range(20):
+        middle = (low + high) / 2
+        level = math.exp(middle) * channels / (2 * math.log(2))
+        if goal.payload_bytes:
+            bits = height * width * channels * float(np.log2(1 + energies / level).mean()) / 2
+            value = found(FOUND_BITS, middle, passes) * bits / 8
+        else:
+            distortion = float(np.minimum(energies, level).mean())
+            value = goal.psnr_of(found(_FOUND_DISTORTIONS, middle, passes) * distortion)
+        if goal.excess(value) > 0:
+            low = middle
+        else:
+            high = middle
+    return math.exp((low + high) / 2)
+
+
+def found(table: Table, log_lambda: float, passes: int) -> float:
+    """Return what fits come to, as a ratio of what theory promises."""
+    rows = [np.interp(log_lambda, np.log(_FOUND_LAMBDAS), row) for row in table]
+    return float(np.interp(math.log(passes), np.log(_FOUND_PASSES), rows))
+
+
+def _block_energies(image: FloatArray) -> npt.NDArray[np.float32]:
+    """Squares of a block's cosine transform, of at most about a million pixels spread evenly.
+
+    Of the mean values, those of the differences from block to block.
+    """
+    height, width, channels = image.shape
+    every = -(-(height * width) // (1 << 20))
+    rows = np.arange(height) if every == 1 else _rows_of_some_blocks(height, every)
+    part = image[np.minimum(rows, height - 1)]
+    padding = ((0, -len(part) % _BLOCK), (0, -width % _BLOCK), (0, 0))
+    part = np.pad(part @ colour_axes(channels).T.astype(np.float32), padding, mode="edge")
+    blocks = part.reshape(len(part) // _BLOCK, _BLOCK, -1, _BLOCK, channels)
+    k, x = np.mgrid[:_BLOCK, :_BLOCK]
+    cosines = np.cos(np.pi * (2 * x + 1) * k / (2 * _BLOCK)) * math.sqrt(2 / _BLOCK)
+    cosines[0] /= math.sqrt(2)
+    basis = cosines.astype(np.float32)
+    transformed = np.einsum("ki,yixjc,lj->yxckl", basis, blocks, basis, optimize=True)
+    means = transformed[..., 0, 0]
+    means[:, 1:] -= means[:, :-1].copy()
+    means[:, 0] = 0
+    energies: npt.NDArray[np.float32] = transformed * transformed
+    return energies
+
+
+def _rows_of_some_blocks(height: int, every: int) -> npt.NDArray[np.int64]:
+    starts = np.arange(0, height, _BLOCK * every)
+    rows: npt.NDArray[np.int64] = (starts[:, None] + np.arange(_BLOCK)).ravel()
+    return rows

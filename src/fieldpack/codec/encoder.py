@@ -169,10 +169,17 @@ def _encode(
         nothing = [np.zeros_like(grid) for grid in latents]
         network_bytes = len(write_pyramid(networks, nothing, height, width)[0])
         chosen = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
-        latents, value = _integers(chosen), measure(chosen)
-        is_met = goal.is_met(value)
+        latents = _integers(chosen)
     payload, bits = write_pyramid(networks, latents, height, width)
     _verify(payload, latents, image.shape)
+    if control is not None:
+        goal = control.goal
+        value = (
+            float(len(payload))
+            if goal.payload_bytes
+            else _decoded_psnr(image, networks, latents, goal, threads)
+        )
+        is_met = goal.is_met(value)
     return EncodedPyramid(payload, passes, tuple(bits), is_met), value
 
 

@@ -93,11 +93,12 @@ def meet(
     if above is None:
         assert below is not None
         return below
+    if below is None:
+        control.left = excess
     for dead_zone in _DEAD_ZONES:
         if below is not None:
             break
         # Still too much: what is between two integers goes to the one that is nearer to zero.
-        control.left = meter.excess(above)
         fewer = [_rounded(grid, dead_zone) for grid in moving]
         if meter.excess(fewer) <= 0:
             below = fewer

@@ -84,7 +84,11 @@ def load_prior(number: int) -> tuple[PriorNetworks, ...]:
 
 
 def parse_prior(data: bytes, number: int) -> tuple[PriorNetworks, ...]:
-    """Read the bytes of a prior (docs/format.md, "Priors")."""
+    """Read the bytes of a prior (docs/format.md, "Priors").
+
+    Raises:
+        FormatError: They are not those of one.
+    """
     reader = ByteReader(data, f"prior {number}")
     if reader.raw(len(SIGNATURE)) != SIGNATURE:
         raise FormatError(f"prior {number} does not begin like one")

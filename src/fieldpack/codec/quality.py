@@ -15,5 +15,8 @@ _LAMBDAS = (
 
 
 def lambda_of_quality(quality: float) -> float:
-    """Return the lambda that stands for a quality from 1 to 100; it falls with it."""
+    """Return the lambda that stands for a quality from 1 to 100, and falls with it.
+
+    Qualities beyond the range count as its ends.
+    """
     return math.exp(float(np.interp(quality, _QUALITIES, np.log(_LAMBDAS))))

@@ -16,6 +16,7 @@
 
 #include "codec/decoder.hpp"
 #include "parallel/threads.hpp"
+#include "train/soap.hpp"
 #include "train/trainer.hpp"
 
 namespace nb = nanobind;
@@ -27,6 +28,8 @@ using ImageArray = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::devic
 using Vector = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using GridArray = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 using OutArray = nb::ndarray<nb::numpy, float>;
+
+constexpr int kMaxBlock = 1024;  // rows or columns
 
 void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
@@ -227,26 +230,58 @@ void bind_decoder(nb::module_& module) {
       nb::arg("latents"), nb::arg("region"), nb::arg("threads") = 0);
 }
 
+void bind_soap(nb::module_& module) {
+  nb::class_<Soap>(module, "Soap")
+      .def(
+          "__init__",
+          [](Soap* self, const std::vector<std::tuple<ptrdiff_t, int, int, ptrdiff_t>>& blocks,
+             double beta1, double beta2) {
+            std::vector<Soap::Block> own;
+            for (const auto& [weights, outputs, inputs, biases] : blocks) {
+              require(weights >= 0 && outputs >= 1 && inputs >= 1 && outputs <= kMaxBlock &&
+                          inputs <= kMaxBlock && biases >= -1,
+                      "a block must have 1 to 1024 outputs and inputs, and begin inside the vector");
+              own.push_back({weights, outputs, inputs, biases});
+            }
+            require(beta1 >= 0 && beta1 < 1 && beta2 >= 0 && beta2 < 1, "betas must be in [0, 1)");
+            new (self) Soap(std::move(own), beta1, beta2);
+          },
+          nb::arg("blocks"), nb::arg("beta1"), nb::arg("beta2"))
+      .def(
+          "step",
+          [](Soap& soap, Vector parameters, Vector gradient, double learning_rate) {
+            require(parameters.shape(0) == gradient.shape(0) &&
+                        ptrdiff_t(parameters.shape(0)) >= soap.length(),
+                    "parameters and gradient must have the same length and hold all blocks");
+            nb::gil_scoped_release release;
+            soap.step(parameters.data(), gradient.data(), learning_rate);
+          },
+          nb::arg("parameters"), nb::arg("gradient"), nb::arg("learning_rate"));
+}
+
 }  // namespace
 
 void bind_codec(nb::module_& module) {
   bind_decoder(module);
+  bind_soap(module);
   nb::class_<Trainer>(module, "Trainer")
       .def(
           "__init__",
           [](Trainer* self, ImageArray image, std::optional<ImageArray> weights,
-             const ModelShape& model, int threads) {
+             const ModelShape& model, int threads, int finest) {
             require(image.shape(2) == size_t(model.channels),
                     "the image and the model differ in their number of channels");
             require(image.shape(0) >= 1 && image.shape(1) >= 1, "the image is empty");
             require(threads >= 1 && threads <= 256, "threads must be 1 to 256");
+            require(finest >= 0 && finest < model.grids, "finest must be one of the grids");
             if (weights)
               for (int i = 0; i < 3; ++i)
                 require(weights->shape(i) == image.shape(i), "weights must have the image's shape");
             new (self) Trainer(model, image.data(), weights ? weights->data() : nullptr,
-                               int(image.shape(0)), int(image.shape(1)), threads);
+                               int(image.shape(0)), int(image.shape(1)), threads, finest);
           },
-          nb::arg("image"), nb::arg("weights").none(), nb::arg("model"), nb::arg("threads"))
+          nb::arg("image"), nb::arg("weights").none(), nb::arg("model"), nb::arg("threads"),
+          nb::arg("finest") = 0)
       .def_prop_ro("parameters", [](const Trainer& t) { return t.model().parameters(); })
       .def_prop_ro("threads", &Trainer::threads)
       .def(

@@ -90,6 +90,15 @@ def main() -> None:
 
 def training_files(folder: Path) -> list[Path]:
     """The photographs of all sources but those kept aside for validation."""
+    return _photographs(folder, is_kept=False)
+
+
+def kept_files(folder: Path) -> list[Path]:
+    """The photographs of the sources kept aside."""
+    return _photographs(folder, is_kept=True)
+
+
+def _photographs(folder: Path, *, is_kept: bool) -> list[Path]:
     try:
         with (folder / "MANIFEST.tsv").open(newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
@@ -99,7 +108,7 @@ def training_files(folder: Path) -> list[Path]:
         folder / row["file"]
         for row in rows
         if row["category"] not in NOT_PHOTOGRAPHS
-        and not any(source in row["source"] for source in VALIDATION_SOURCES)
+        and any(source in row["source"] for source in VALIDATION_SOURCES) == is_kept
     ]
 
 
@@ -131,13 +140,17 @@ def train_round(
 ) -> float:
     """Fit the crops' latents and the shared networks; returns the mean loss of the last epoch."""
     lambda_ = options.lambda_
-    trainers = [make_trainer(shape, image, threads=1) for image in crops]
+    schedule = replace(
+        Schedule.with_prior(options.epochs, lambda_), hard_fraction=0.0, noise=(0.4, 0.3)
+    )
+    finest = schedule.finest
+    trainers = [make_trainer(shape, image, threads=1, finest=finest) for image in crops]
     for trainer, image in zip(trainers, crops, strict=True):
-        for k, grid in enumerate(analyse(image, shape, lambda_)):
-            trainer.set_latents(k, grid)
-    schedule = replace(Schedule.of(options.epochs, lambda_), hard_fraction=0.0, noise=(0.4, 0.3))
+        latents = analyse(image, shape, lambda_, schedule.threshold)
+        for k in range(finest, shape.grids):
+            trainer.set_latents(k, latents[k])
     shares = schedule.shares(shape.grids)
-    drawing, context = network_optimisers(shape)
+    drawing, context = network_optimisers(shape, (0.95, 0.95), finest=finest)
     gradient, total = np.zeros_like(parameters), np.zeros_like(parameters)
     pixels = [image.shape[0] * image.shape[1] for image in crops]
     start, loss = time.time(), 0.0

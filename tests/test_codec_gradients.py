@@ -234,3 +234,33 @@ def test_latents_move_alike_without_the_networks_gradient():
     np.testing.assert_array_equal(gradients[0][:context], gradients[1][:context])
     assert gradients[0][context:].any()
     assert not gradients[1][context:].any()
+
+
+def test_grids_that_are_not_used_stay_at_zero():
+    shape = ModelShape(grids=4, neighbours=8, context_hidden=(8,), context_set_of=(0, 1, 2, 3))
+    image, _, parameters, latents = example(45, 70, shape, weighted=False)
+    latents[0][:] = 0
+    results = []
+    for finest in (0, 1):
+        trainer = make_trainer(shape, image, threads=2, finest=finest)
+        for k in range(finest, shape.grids):
+            trainer.set_latents(k, latents[k])
+        gradient = np.empty_like(parameters)
+        result = trainer.step(parameters, gradient, lambda_=LAMBDA, hard=True, update=False)
+        grids = [trainer.quantised_gradient(k) for k in range(1, shape.grids)]
+        results.append((result["distortion"], result["bits"], gradient, grids))
+    assert results[0][0] == results[1][0]
+    assert results[1][1] == [0, *results[0][1][1:]]
+    for a, b in zip(results[0][3], results[1][3], strict=True):
+        np.testing.assert_array_equal(a, b)
+    first, second = shape.views(results[0][2]), shape.views(results[1][2])
+    for name in first:
+        if name.startswith("context0."):
+            assert not second[name].any()
+        else:
+            np.testing.assert_array_equal(first[name], second[name])
+    trainer.step(parameters, gradient, lambda_=LAMBDA, learning_rate=[0.1] * shape.grids)
+    assert not trainer.latents(0).any()
+    assert (trainer.latents(1) != latents[1]).any()
+    with pytest.raises(ValueError, match="finest"):
+        make_trainer(shape, image, finest=4)

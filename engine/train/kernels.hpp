@@ -78,7 +78,7 @@ struct SynthesisArgs {
   int height, width;                 // of the image
   int row_begin, row_end, column_begin, column_end;  // of the tile, begins even
   PlaneView finest;                  // quantised latents of grid 0
-  PlaneView finest_gradient;         // added to inside the tile
+  PlaneView finest_gradient;         // added to inside the tile; no data: left out
   const PlaneView* coarse;           // [grids - 1] planes at half resolution, margins replicated
   const PlaneView* coarse_gradient;  // [grids - 1] private to the tile, added to
   const PlaneView* image;            // [channels]

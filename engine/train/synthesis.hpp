@@ -296,6 +296,7 @@ class TileSynthesis {
         out.pointers[p + 1] = inputs_[p].row(y) + tile_.left;
       perceptron.backward(
           x, g, count, a_.sums ? a_.sums + model_.synthesis_offset() * kLanes : nullptr, out);
+      if (!a_.finest_gradient.data) continue;
       float* finest = a_.finest_gradient.row(y) + tile_.left;
       for (int i = 0; i < count; i += kLanes)
         store(finest + i, load(finest + i) + load(scratch_[0] + i));

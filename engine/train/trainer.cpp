@@ -94,8 +94,9 @@ void Plane::add_margins_to_edges() {
 void Plane::clear() { std::fill(storage_.begin(), storage_.end(), 0.0f); }
 
 Trainer::Trainer(const ModelShape& model, const float* image, const float* weights, int height,
-                 int width, int threads)
-    : model_(model), height_(height), width_(width), kernels_(kernels()), pool_(threads) {
+                 int width, int threads, int finest)
+    : model_(model), height_(height), width_(width), finest_(finest), kernels_(kernels()),
+      pool_(threads) {
   const int channels = model.channels, levels = model.grids;
   const auto planes = [&](const float* source, std::vector<Plane>& target) {
     for (int c = 0; c < channels; ++c) {
@@ -122,7 +123,8 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
     for (int n = 0; n < model.context.size[0]; ++n)
       reach = std::max(reach, -model.neighbours[n].dy);
     const int rows = std::max(reach + 1, kBandPixels / w + 1);
-    for (int y = 0; y < h; y += rows) {
+    // Without bands, a grid stays at zero and costs nothing.
+    for (int y = 0; k >= finest && y < h; y += rows) {
       bands_.push_back({k, y, std::min(y + rows, h), Plane(0, w)});
     }
   }
@@ -268,7 +270,8 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
     }
     SynthesisArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()}, height_,
                        width_, tile.top, tile.bottom, tile.left, tile.right,
-                       grids_[0].quantised.view(), grids_[0].gradient.view(), inputs, gradients,
+                       grids_[0].quantised.view(),
+                       finest_ == 0 ? grids_[0].gradient.view() : PlaneView{}, inputs, gradients,
                        image, weights_.empty() ? nullptr : weights, scale_,
                        reconstruction ? output : nullptr, options.gradients,
                        sums, workspaces_[thread].data(), 0.0};

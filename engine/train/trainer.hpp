@@ -56,14 +56,16 @@ inline constexpr std::array<const char*, 6> kPartNames = {
 
 class Trainer {
  public:
-  // image: [height][width][channels]; weights: null, or the same layout, not all zero.
+  // image: [height][width][channels]; weights: null, or the same layout, not all zero. Grids finer
+  // than `finest` stay at zero, without bits and gradients.
   Trainer(const ModelShape& model, const float* image, const float* weights, int height, int width,
-          int threads);
+          int threads, int finest = 0);
 
   const ModelShape& model() const { return model_; }
   int height() const { return height_; }
   int width() const { return width_; }
   int threads() const { return pool_.threads(); }
+  int finest() const { return finest_; }
 
   // One pass with the given network parameters; `gradient` (same length) is overwritten, or null to
   // leave it out, which takes a third less time.
@@ -114,7 +116,7 @@ class Trainer {
                   const std::vector<Plane>* reconstruction);
 
   ModelShape model_;
-  int height_, width_;
+  int height_, width_, finest_;
   const Kernels& kernels_;
   ThreadPool pool_;
   std::vector<Plane> image_, weights_;

@@ -123,6 +123,35 @@ def synthesise(
     The same bits on every machine, for all numbers of threads, and for all regions.
     """
 
+class Soap:
+    """Optimiser of small weight matrices (engine/train/soap.hpp)."""
+
+    def __init__(
+        self, blocks: Sequence[tuple[int, int, int, int]], beta1: float, beta2: float
+    ) -> None:
+        """Begin for matrices in a flat vector.
+
+        Args:
+            blocks: Of each matrix [outputs, inputs], where it begins, outputs, inputs, and where
+                its biases [outputs] begin, or -1.
+            beta1: Decay of the gradient's mean.
+            beta2: Decay of its square and of the preconditioner.
+
+        Raises:
+            ValueError: A block has no or more than 1024 outputs or inputs.
+        """
+
+    def step(
+        self,
+        parameters: NDArray[np.float32],
+        gradient: NDArray[np.float32],
+        learning_rate: float,
+    ) -> None:
+        """Move the parameters in place by about `learning_rate` against the gradient.
+
+        The first call only learns the basis.
+        """
+
 class Trainer:
     """The state of fitting a pyramid to one picture (engine/train/trainer.hpp)."""
 
@@ -132,8 +161,11 @@ class Trainer:
         weights: NDArray[np.float32] | None,
         model: CodecModel,
         threads: int,
+        finest: int = 0,
     ) -> None:
         """Start at zero latents for an image (H, W, C) in [0, 1] and optional weights like it.
+
+        Grids finer than `finest` stay at zero: they have no bits and are never moved.
 
         Raises:
             ValueError: The arrays and the model do not go together, or threads is not 1 to 256.

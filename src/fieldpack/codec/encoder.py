@@ -18,17 +18,18 @@ from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write
 from fieldpack.codec.prior import LEAST_SERVED_LAMBDA, PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
-from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.schedule import LEAST_COARSE_LAMBDA, Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
-PASSES = {1: 20, 2: 40, 3: 80, 4: 160, 5: 380, 6: 800, 7: 1900, 8: 4000, 9: 9500}
+PASSES = {1: 20, 2: 40, 3: 90, 4: 190, 5: 460, 6: 950, 7: 2200, 8: 4000, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
 """Passes by effort where all networks have to be learned."""
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
+_SMALL_MOBILITY = 0.1
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 # With so much time, large networks of a large picture's own end better than the prior's small ones.
@@ -84,7 +85,16 @@ def encode_pyramid(
     job = _Job(image, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
-    return _encode(job, lambda_)[0]
+    tries = [_encode(job, lambda_, mobility=mobility) for mobility in _mobilities(job)]
+    return min(tries, key=lambda tried: tried[1])[0]
+
+
+def _mobilities(job: _Job) -> tuple[float, ...]:
+    """How far a prior's networks may move: what pays for a small picture only trying tells."""
+    pixels = job.image.shape[0] * job.image.shape[1]
+    if pixels >= _MEDIUM_PICTURE or not job.use_prior or job.effort == 1:
+        return (1.0,)
+    return (0.0, _SMALL_MOBILITY, 1.0)
 
 
 @dataclass(frozen=True)
@@ -102,11 +112,12 @@ class _Job:
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
+    mobility = _mobilities(job)[0] or _SMALL_MOBILITY
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):
         control = RateControl(goal, lambda_, is_guess=attempt == 0)
-        encoded, value = _encode(job, lambda_, control)
+        encoded, value = _encode(job, lambda_, control, mobility)
         miss = (not encoded.is_met, goal.miss(value) + abs(control.left))
         if best is None or miss < least_miss:
             best, least_miss = encoded, miss
@@ -122,9 +133,9 @@ def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
 
 
 def _encode(
-    job: _Job, lambda_: float, control: RateControl | None = None
+    job: _Job, lambda_: float, control: RateControl | None = None, mobility: float = 1.0
 ) -> tuple[EncodedPyramid, float]:
-    """Return a coded pyramid and, if there is a goal, the size or PSNR that it has, else 0."""
+    """Return a coded pyramid and the size or PSNR that it has, or its loss if there is no goal."""
     image, effort, seed, threads = job.image, job.effort, job.seed, job.threads
     height, width, channels = image.shape
     patient = effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
@@ -139,7 +150,10 @@ def _encode(
         schedule = Schedule.of(passes, lambda_)
     else:
         passes = PASSES[effort]
-        shape, schedule = prior.shape, Schedule.with_prior(passes, lambda_)
+        if lambda_ >= LEAST_COARSE_LAMBDA:
+            # Without the finest grid, a pass takes some two thirds of the time.
+            passes += passes // 2
+        shape, schedule = prior.shape, Schedule.with_prior(passes, lambda_, mobility)
     if control is not None:
         control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, prior)
     fitted = fit(
@@ -155,7 +169,8 @@ def _encode(
     )
     if control is not None:
         lambda_ = control.mean_lambda
-    networks = _quantize(fitted, lambda_ / (height * width), prior)
+    loss_per_bit = lambda_ / (height * width)
+    networks = _quantize(fitted, loss_per_bit, prior)
     latents = _integers(fitted.latents)
     value, is_met = 0.0, True
     if control is not None:
@@ -180,6 +195,8 @@ def _encode(
             else _decoded_psnr(image, networks, latents, goal, threads)
         )
         is_met = goal.is_met(value)
+    else:
+        value = fitted.trainer.distortion(networks.parameters) + loss_per_bit * 8 * len(payload)
     return EncodedPyramid(payload, passes, tuple(bits), is_met), value
 
 

@@ -43,10 +43,17 @@ class Fitted:
 
 
 def make_trainer(
-    shape: ModelShape, image: FloatArray, weights: FloatArray | None = None, threads: int = 1
+    shape: ModelShape,
+    image: FloatArray,
+    weights: FloatArray | None = None,
+    threads: int = 1,
+    finest: int = 0,
 ) -> Trainer:
-    """The engine's state for an image [H, W, C] and optional weights of the same shape."""
-    return Trainer(image, weights, engine_model(shape), threads)
+    """The engine's state for an image [H, W, C] and optional weights of the same shape.
+
+    Grids finer than `finest` stay at zero.
+    """
+    return Trainer(image, weights, engine_model(shape), threads, finest)
 
 
 def fit(
@@ -86,13 +93,16 @@ def fit(
         parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
         if schedule.analysed_start:
             first = analyse(image, shape, lambda_)
-    trainer = make_trainer(shape, image, weights, threads)
+    trainer = make_trainer(shape, image, weights, threads, schedule.finest)
     for k, grid in enumerate(first):
-        trainer.set_latents(k, grid)
+        if k >= schedule.finest:
+            trainer.set_latents(k, grid)
     del first
     if control is not None and prior is not None:
         control.begin(sum(trainer.bits(parameters)), prior.lambda_, schedule.passes)
-    drawing, context = network_optimisers(shape, schedule.moving_contexts)
+    drawing, context = network_optimisers(
+        shape, schedule.network_betas, schedule.moving_contexts, schedule.finest
+    )
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):
         now = schedule.at(step)

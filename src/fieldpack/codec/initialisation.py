@@ -9,7 +9,7 @@ from fieldpack.codec.model import FloatArray, ModelShape
 
 # The Catmull-Rom kernel at distances 1/4, 3/4, 5/4 and 7/4.
 CUBIC_TAPS = (0.8671875, 0.2265625, -0.0703125, -0.0234375)
-_HALVING_TAPS = (-0.03, 0.53, 0.53, -0.03)
+HALVING_TAPS = (-0.03, 0.53, 0.53, -0.03)
 _FINE_LEVELS = 3
 
 
@@ -119,7 +119,7 @@ def _halve(plane: FloatArray) -> FloatArray:
     """Half the rows, each from the four nearest."""
     rows = 2 * np.arange((len(plane) + 1) // 2)
     out = np.zeros((len(rows), plane.shape[1]), np.float32)
-    for i, tap in enumerate(_HALVING_TAPS):
+    for i, tap in enumerate(HALVING_TAPS):
         out += np.float32(tap) * plane[np.clip(rows + i - 1, 0, len(plane) - 1)]
     return out
 

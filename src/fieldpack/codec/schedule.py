@@ -6,7 +6,12 @@ import math
 from dataclasses import dataclass, replace
 
 _LEAST_ANALYSED_LAMBDA = 2e-5
-_FEWEST_FOR_NETWORKS = 30  # passes
+_FEWEST_FOR_NETWORKS = 35  # passes
+LEAST_COARSE_LAMBDA = 0.00775
+"""From here on a bit is too dear for latents at the picture's own resolution; the prior's networks
+for such lambdas were trained without them."""
+_MANY_STEPS = 250
+_SHORTEST_WARM_UP = 16  # passes
 _MOVING_CONTEXTS = 2
 
 
@@ -39,8 +44,7 @@ class Schedule:
     """
 
     passes: int
-    # Passes over which the network's step size grows, at most a fifth of all; without them some
-    # seeds fail.
+    # Passes over which the network's step size grows; without them some seeds fail.
     warm_up: int = 50
     hard_fraction: float = 0.05
     most_hard_passes: int = 50
@@ -57,10 +61,12 @@ class Schedule:
     # zero: training would take them there, but slowly.
     threshold: float = 0.5
     network_rate: tuple[float, float] = (0.02, 0.002)
+    network_betas: tuple[float, float] = (0.95, 0.95)  # SOAP's
     # Shares of that rate: of the networks that draw the picture, and of the context models.
     drawing_share: float = 1.0
     context_share: float = 1.0
     moving_contexts: int | None = None  # of so many of the finest grids; None means all
+    finest: int = 0  # grids finer than this one stay at zero
 
     @classmethod
     def of(cls, passes: int, lambda_: float) -> Schedule:
@@ -81,7 +87,7 @@ class Schedule:
 
         return cls(
             passes,
-            warm_up=round(between(50, 200)),
+            warm_up=min(round(between(50, 200)), max(_SHORTEST_WARM_UP, passes // 5)),
             temperature=(1.0, between(0.1, 0.15)),
             latent_rate=(
                 rate,
@@ -99,15 +105,16 @@ class Schedule:
         )
 
     @classmethod
-    def with_prior(cls, passes: int, lambda_: float) -> Schedule:
+    def with_prior(cls, passes: int, lambda_: float, mobility: float = 1.0) -> Schedule:
         """The schedule of a fit that begins with a prior's networks.
 
         Networks that move must be stored: the shortest fits leave all as they are, others the
-        context models of the coarse grids, which have few bits to save.
+        context models of the coarse grids, which have few bits to save. `mobility` is a share of
+        the networks' step sizes: small pictures cannot pay for networks that moved far.
         """
         drawing, context, dear = 0.0, 0.0, 0.004
         if passes >= _FEWEST_FOR_NETWORKS:
-            drawing, context, dear = 0.3, 0.75, 0.015
+            drawing, context, dear = 0.3 * mobility, 0.75 * mobility, 0.015
         return replace(
             cls.of(passes, lambda_),
             noise=(0.4, 0.3),
@@ -115,7 +122,10 @@ class Schedule:
             threshold=0.5 * min(math.sqrt(max(lambda_ / dear, 1.0)), 6.0),
             drawing_share=drawing,
             context_share=context,
+            # A short fit has few steps to average over.
+            network_betas=(0.8, 0.9) if passes < _MANY_STEPS else (0.9, 0.95),
             moving_contexts=_MOVING_CONTEXTS,
+            finest=int(lambda_ >= LEAST_COARSE_LAMBDA),
         )
 
     @property
@@ -142,7 +152,7 @@ class Schedule:
             return Settings(True, self.temperature[1], 0.0, hard * left, last_network * left)
         done = step / max(1, soft)
         falling = 0.5 * (1 + math.cos(math.pi * done))
-        warm = min(1.0, (step + 1) / max(1, min(self.warm_up, self.passes // 5)))
+        warm = min(1.0, (step + 1) / max(1, self.warm_up))
         start, end = self.temperature
         return Settings(
             False,

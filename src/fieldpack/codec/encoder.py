@@ -29,7 +29,7 @@ SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6
 """Passes by effort where all networks have to be learned."""
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
-_SMALL_MOBILITY = 0.1
+_SURELY_COARSE = 1.5  # as a ratio
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 # With so much time, large networks of a large picture's own end better than the prior's small ones.
@@ -94,7 +94,7 @@ def _mobilities(job: _Job) -> tuple[float, ...]:
     pixels = job.image.shape[0] * job.image.shape[1]
     if pixels >= _MEDIUM_PICTURE or not job.use_prior or job.effort == 1:
         return (1.0,)
-    return (0.0, _SMALL_MOBILITY, 1.0)
+    return (0.0, 0.1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ class _Job:
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
-    mobility = _mobilities(job)[0] or _SMALL_MOBILITY
+    mobility = _mobilities(job)[0]
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):
@@ -139,10 +139,14 @@ def _encode(
     image, effort, seed, threads = job.image, job.effort, job.seed, job.threads
     height, width, channels = image.shape
     patient = effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
-    prior = None
+    prior, served = None, lambda_
     if job.use_prior and not patient:
-        # With a goal, lambda may end far from here, and short fits from scratch never get there.
-        served = lambda_ if control is None else max(lambda_, LEAST_SERVED_LAMBDA)
+        # With a goal, lambda may end far from here: short fits from scratch never get there, and
+        # without the finest grid some quality is out of reach.
+        if control is not None:
+            served = max(lambda_, LEAST_SERVED_LAMBDA)
+            if lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
+                served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
         prior = nearest_networks(served, channels)
     if prior is None:
         passes = SCRATCH_PASSES[effort]
@@ -150,10 +154,10 @@ def _encode(
         schedule = Schedule.of(passes, lambda_)
     else:
         passes = PASSES[effort]
-        if lambda_ >= LEAST_COARSE_LAMBDA:
+        if served >= LEAST_COARSE_LAMBDA:
             # Without the finest grid, a pass takes some two thirds of the time.
             passes += passes // 2
-        shape, schedule = prior.shape, Schedule.with_prior(passes, lambda_, mobility)
+        shape, schedule = prior.shape, Schedule.with_prior(passes, served, mobility)
     if control is not None:
         control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, prior)
     fitted = fit(

@@ -28,24 +28,24 @@ _FARTHEST = 6.0  # from the first lambda during the fit, as a ratio
 # What a pass says now, as a ratio of what the end says: a row for each part of the fit that is
 # over, a column for each lambda. Measured on training photographs.
 _PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
-_LAMBDAS = (2e-4, 1e-3, 6e-3, 3e-2)
+_LAMBDAS = (2e-4, 1e-3, 6e-3, 8e-3, 3e-2)
 _BITS = (
-    (1.10, 1.12, 1.45, 2.00),
-    (1.03, 1.03, 1.13, 1.25),
-    (1.00, 0.98, 0.99, 1.00),
-    (0.99, 0.975, 0.97, 0.97),
-    (0.995, 0.985, 0.98, 0.98),
+    (1.10, 1.13, 1.42, 1.22, 1.60),
+    (1.03, 1.035, 1.135, 1.07, 1.21),
+    (1.00, 0.985, 1.00, 0.99, 1.01),
+    (0.99, 0.977, 0.975, 0.976, 0.975),
+    (0.995, 0.987, 0.98, 0.988, 0.985),
 )
 _DISTORTIONS = (
-    (1.25, 1.10, 1.02, 1.02),
-    (1.08, 1.00, 0.97, 0.97),
-    (0.99, 0.96, 0.95, 0.95),
-    (0.98, 0.95, 0.95, 0.95),
-    (0.985, 0.96, 0.96, 0.96),
+    (1.25, 1.15, 1.00, 1.06, 1.00),
+    (1.08, 1.00, 0.95, 1.00, 0.98),
+    (0.99, 0.95, 0.945, 0.985, 0.98),
+    (0.98, 0.95, 0.955, 0.985, 0.986),
+    (0.985, 0.967, 0.975, 0.995, 0.996),
 )
 # The networks' quantisation still adds something.
 LEFT_FOR_QUANTISATION = 0.015
-_CAUTION = 0.04  # of the excess, where what was left could not be made up for
+_CAUTION = 0.04  # of the excess, where what was left could not, or hardly, be made up for
 _LARGEST_CORRECTION = 2.0  # of ln(lambda) from one fit to the next
 
 
@@ -120,6 +120,8 @@ class RateControl:
     def following(self, value: float) -> float:
         """The first lambda of another fit, after this one came to a size or PSNR."""
         excess = self.goal.excess(value) if math.isfinite(value) else math.inf
+        if not self.goal.is_met(value):
+            excess += math.copysign(_CAUTION, excess)
         if self.left:
             excess = self.left + math.copysign(_CAUTION, self.left)
         change = min(max(excess / _ELASTICITY, -_LARGEST_CORRECTION), _LARGEST_CORRECTION)

@@ -1,11 +1,17 @@
 """Coordinate networks in PyTorch: encodings, networks, recipes and the training loop."""
 
 from fieldpack.networks.encodings import ENCODINGS, Binary, Encoding, OneHot, Sinusoidal
+from fieldpack.networks.finer import Finer
+from fieldpack.networks.fourier import FourierNetwork
 from fieldpack.networks.gated import GatedNetwork, Gating, ReZero
+from fieldpack.networks.hashgrid import HashGridNetwork
+from fieldpack.networks.multiplicative import MultiplicativeNetwork
 from fieldpack.networks.network import Network, axis_coordinates, grid_coordinates, render
 from fieldpack.networks.recipes import DEFAULT, NOTEBOOK, RECIPES, Recipe
 from fieldpack.networks.samples import Batch, GridSamples, Samples, ScatteredSamples
+from fieldpack.networks.siren import Siren
 from fieldpack.networks.training import Callback, History, TrainingState, train
+from fieldpack.networks.wire import Wire
 
 __all__ = [
     "DEFAULT",
@@ -16,10 +22,14 @@ __all__ = [
     "Binary",
     "Callback",
     "Encoding",
+    "Finer",
+    "FourierNetwork",
     "GatedNetwork",
     "Gating",
     "GridSamples",
+    "HashGridNetwork",
     "History",
+    "MultiplicativeNetwork",
     "Network",
     "OneHot",
     "ReZero",
@@ -27,7 +37,9 @@ __all__ = [
     "Samples",
     "ScatteredSamples",
     "Sinusoidal",
+    "Siren",
     "TrainingState",
+    "Wire",
     "axis_coordinates",
     "grid_coordinates",
     "render",

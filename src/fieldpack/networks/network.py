@@ -53,6 +53,12 @@ class Network(nn.Module):
         raise NotImplementedError
 
 
+def weight_array(tensor: Tensor | None) -> NDArray[np.float64]:
+    """Return weights as an array for a program."""
+    assert tensor is not None
+    return tensor.detach().cpu().double().numpy()
+
+
 def axis_coordinates(positions: int, device: torch.device | str = "cpu") -> Tensor:
     """Return the coordinates (positions,) of all pixel centres of an axis, float64."""
     centres = torch.arange(positions, dtype=torch.float64, device=device)

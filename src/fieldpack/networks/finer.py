@@ -70,4 +70,5 @@ class Finer(Siren):
 
     def _first(self, width: int) -> Projection:
         weight = uniform(1 / self.axes, width, self.axes)
-        return Projection(self.positions, weight, uniform(self.first_bias, width))
+        bias = uniform(self.first_bias, width)
+        return Projection(self.positions, weight, bias, rate=min(1.0, 30 / self.first_omega))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fieldpack.errors import RequestError
-from fieldpack.networks.network import Network, weight_array
+from fieldpack.networks.network import Network, broadcast, weight_array
 from fieldpack.networks.projection import check_sizes, uniform
 from fieldpack.program import Program, ProgramBuilder
 
@@ -123,9 +123,9 @@ class HashGridNetwork(Network):
 
     def forward(self, *coordinates: Tensor) -> Tensor:
         """Evaluate the field; see `Network.forward`."""
-        broadcast = torch.broadcast_tensors(*coordinates)
-        shape = broadcast[0].shape
-        points = torch.stack(broadcast, dim=-1).reshape(-1, self.axes)
+        expanded = broadcast(coordinates)
+        shape = expanded[0].shape
+        points = torch.stack(expanded, dim=-1).reshape(-1, self.axes)
         value = torch.cat([level(points) for level in self.levels], dim=1)
         *hidden, output = self.layers
         for layer in hidden:
@@ -142,6 +142,7 @@ class HashGridNetwork(Network):
         layers[-1] = (0.5 * layers[-1][0], 0.5 + 0.5 * layers[-1][1])
         total, start = -1, 0
         for index, level in enumerate(self.levels):
+            assert isinstance(level, HashLevel)
             table = weight_array(level.table)
             end = start + table.shape[1]
             part = builder.linear(builder.hash_grid(level.cells, table), first[:, start:end])

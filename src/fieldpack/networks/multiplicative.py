@@ -134,17 +134,18 @@ class MultiplicativeNetwork(Network):
                 self.filters.append(
                     GaborFilter(self.positions, width, share * gamma.sqrt(), (gamma / 2).sqrt())
                 )
-            self.hidden = nn.ModuleList(nn.Linear(width, width) for _ in range(layers))
+            linears = [nn.Linear(width, width) for _ in range(layers)]
+            self.hidden = nn.ModuleList(linears)
             with torch.no_grad():
-                for layer in self.hidden:
+                for layer in linears:
                     layer.weight.copy_(uniform(1 / math.sqrt(width), width, width))
             self.output = nn.Linear(width, channels)
 
     def forward(self, *coordinates: Tensor) -> Tensor:
         """Evaluate the field; see `Network.forward`."""
-        first, *others = self.filters
-        value = first(*coordinates)
-        for layer, filters in zip(self.hidden, others, strict=True):
+        first, *others = self._filters()
+        value: Tensor = first(*coordinates)
+        for layer, filters in zip(self.hidden.children(), others, strict=True):
             value = layer(value) * filters(*coordinates)
         result: Tensor = 0.5 + 0.5 * self.output(value)
         return result
@@ -152,11 +153,14 @@ class MultiplicativeNetwork(Network):
     def export(self) -> Program:
         """Return the network as a program."""
         builder = ProgramBuilder(self.axes)
-        first, *others = self.filters
+        first, *others = self._filters()
         value = first.trace(builder)
-        for layer, filters in zip(self.hidden, others, strict=True):
+        for layer, filters in zip(self.hidden.children(), others, strict=True):
             linear = builder.linear(value, weight_array(layer.weight), weight_array(layer.bias))
             value = builder.multiply(linear, filters.trace(builder))
         weight, bias = weight_array(self.output.weight), weight_array(self.output.bias)
         builder.linear(value, 0.5 * weight, 0.5 + 0.5 * bias)
         return builder.build()
+
+    def _filters(self) -> list[FourierFilter]:
+        return [each for each in self.filters if isinstance(each, FourierFilter)]

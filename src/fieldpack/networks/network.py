@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -53,9 +55,15 @@ class Network(nn.Module):
         raise NotImplementedError
 
 
-def weight_array(tensor: Tensor | None) -> NDArray[np.float64]:
+def broadcast(coordinates: Sequence[Tensor]) -> list[Tensor]:
+    """Expand coordinates, without copying them, to the shape that they broadcast to."""
+    shape = np.broadcast_shapes(*(tuple(value.shape) for value in coordinates))
+    return [value.expand(shape) for value in coordinates]
+
+
+def weight_array(tensor: Tensor | nn.Module | None) -> NDArray[np.float64]:
     """Return weights as an array for a program."""
-    assert tensor is not None
+    assert isinstance(tensor, Tensor)
     return tensor.detach().cpu().double().numpy()
 
 

@@ -21,6 +21,7 @@ class Projection(nn.Module):
     Attributes:
         weight: W (outputs, axes).
         bias: b (outputs,), or None.
+        rate: Factor of the learning rate for both.
     """
 
     extents: Tensor
@@ -32,6 +33,7 @@ class Projection(nn.Module):
         bias: Tensor | None = None,
         *,
         trained: bool = True,
+        rate: float = 1.0,
     ) -> None:
         """Keep copies of the weights.
 
@@ -40,8 +42,11 @@ class Projection(nn.Module):
             weight: (outputs, axes).
             bias: (outputs,).
             trained: Whether training changes them.
+            rate: Factor of the learning rate for them: a step of a weight that a large frequency
+                multiplies must be small.
         """
         super().__init__()
+        self.rate = rate
         self.weight = nn.Parameter(weight.clone(), requires_grad=trained)
         self.bias = None if bias is None else nn.Parameter(bias.clone(), requires_grad=trained)
         extents = torch.tensor(positions, dtype=torch.float64) / max(positions)

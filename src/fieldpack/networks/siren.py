@@ -90,7 +90,8 @@ class Siren(Network):
 
     def _first(self, width: int) -> Projection:
         weight = uniform(1 / self.axes, width, self.axes)
-        return Projection(self.positions, weight, uniform(1 / math.sqrt(self.axes), width))
+        bias = uniform(1 / math.sqrt(self.axes), width)
+        return Projection(self.positions, weight, bias, rate=min(1.0, 30 / self.first_omega))
 
     def _linear(self, inputs: int, outputs: int) -> nn.Linear:
         linear = nn.Linear(inputs, outputs)

@@ -60,6 +60,7 @@ class Wire(Network):
         layers: int = 2,
         omega: float = 20.0,
         scale: float = 10.0,
+        first_omega: float | None = None,
         seed: int = 0,
     ) -> None:
         """Make the network with random weights.
@@ -71,6 +72,7 @@ class Wire(Network):
             layers: Layers between the first one and the output.
             omega: Frequency of the wavelets.
             scale: How narrow they are.
+            first_omega: Frequency of those of the first layer; None for `omega`.
             seed: Of the random weights; the global random state is left as it was.
 
         Raises:
@@ -79,11 +81,15 @@ class Wire(Network):
         super().__init__(check_sizes(positions, channels, width, layers + 1), channels)
         self.omega = omega
         self.scale = scale
+        self.first_omega = omega if first_omega is None else first_omega
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             bound = 1 / math.sqrt(self.axes)
             self.first = Projection(
-                self.positions, uniform(bound, width, self.axes), uniform(bound, width)
+                self.positions,
+                uniform(bound, width, self.axes),
+                uniform(bound, width),
+                rate=min(1.0, 30 / self.first_omega),
             )
             self.hidden = nn.ModuleList(ComplexLinear(width, width) for _ in range(layers))
             self.output = nn.Linear(2 * width, channels)
@@ -92,7 +98,7 @@ class Wire(Network):
         """Evaluate the field; see `Network.forward`."""
         real = self.first(*coordinates)
         envelope = torch.exp(-(self.scale**2) * real.square())
-        phase = self.omega * real
+        phase = self.first_omega * real
         value = torch.cat([envelope * torch.cos(phase), envelope * torch.sin(phase)], dim=-1)
         for layer in self.hidden:
             value = self._activate(layer(value))
@@ -106,7 +112,7 @@ class Wire(Network):
         # The imaginary parts of the first layer's argument are 0.
         width = len(self.first.weight)
         value = builder.linear(real, np.eye(2 * width, width))
-        value = builder.gabor(value, self.omega, self.scale)
+        value = builder.gabor(value, self.first_omega, self.scale)
         for layer in self.hidden:
             value = builder.complex_linear(value, weight_array(layer.weight))
             value = builder.shift(value, weight_array(layer.bias))

@@ -17,7 +17,6 @@ from fieldpack.networks.training import TrainingState, train
 # In the order of preference among equals: name and factor of the frequencies.
 _CANDIDATES = (
     ("siren", 1.0),
-    ("siren", 0.5),
     ("siren", 2.0),
     ("finer", 1.0),
     ("finer", 0.5),

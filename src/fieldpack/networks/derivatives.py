@@ -15,12 +15,9 @@ def gradients(network: Network, coordinates: Sequence[Tensor]) -> Tensor:
     """Return the gradient of every channel, (..., C, d), by position: units of a value a pixel.
 
     Args:
-        network: Any network whose value depends smoothly on its coordinates.
+        network: Any network; one that sees the nearest position only has no gradient.
         coordinates: One floating tensor an axis, x first, that broadcast together; "..." is the
             shape that they broadcast to.
-
-    Raises:
-        RequestError: The network's value does not depend smoothly on a coordinate.
     """
     points = _leaves(coordinates)
     return torch.stack(_channel_gradients(network, points), dim=-2)
@@ -35,8 +32,10 @@ def laplacians(network: Network, coordinates: Sequence[Tensor]) -> Tensor:
         coordinates: As of `gradients`.
 
     Raises:
-        RequestError: The network's gradient does not depend smoothly on the coordinates.
+        RequestError: The network has no second derivatives.
     """
+    if not network.curved:
+        raise RequestError("the second derivatives of this network vanish: it is made of planes")
     points = _leaves(coordinates)
     totals = []
     for gradient in _channel_gradients(network, points):
@@ -61,12 +60,6 @@ def _channel_gradients(network: Network, points: list[Tensor]) -> list[Tensor]:
 
 
 def _derivative(values: Tensor, points: list[Tensor], *positions: int) -> Tensor:
-    if not values.requires_grad:
-        raise RequestError("this network has no derivatives of that order by its coordinates")
-    parts = torch.autograd.grad(values.sum(), points, create_graph=True, allow_unused=True)
-    scaled = []
-    for part, count in zip(parts, positions, strict=True):
-        if part is None:
-            raise RequestError("this network has no derivatives of that order by its coordinates")
-        scaled.append((part * (2 / count)).to(values.dtype))
-    return torch.stack(scaled, dim=-1)
+    parts = torch.autograd.grad(values.sum(), points, create_graph=True)
+    scaled = [part * (2 / count) for part, count in zip(parts, positions, strict=True)]
+    return torch.stack(scaled, dim=-1).to(values.dtype)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from fieldpack.networks.projection import Projection, uniform
+from fieldpack.networks.projection import Projection
 from fieldpack.networks.siren import Siren
 from fieldpack.program import ProgramBuilder
 
@@ -69,6 +69,4 @@ class Finer(Siren):
         return builder.sine(builder.add(value, square), omega)
 
     def _first(self, width: int) -> Projection:
-        weight = uniform(1 / self.axes, width, self.axes)
-        bias = uniform(self.first_bias, width)
-        return Projection(self.positions, weight, bias, rate=min(1.0, 30 / self.first_omega))
+        return self._spread_first(width, self.first_bias)

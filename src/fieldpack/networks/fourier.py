@@ -65,6 +65,7 @@ class FourierNetwork(Network):
         super().__init__(check_sizes(positions, channels, width, layers, features), channels)
         if encoding not in FEATURES:
             raise RequestError(f"there is no encoding {encoding!r}; known: {', '.join(FEATURES)}")
+        self.curved = encoding != "none"
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.frequencies: Projection | None = None

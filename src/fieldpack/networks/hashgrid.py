@@ -74,6 +74,8 @@ class HashGridNetwork(Network):
         layers: Linear maps, all but the last followed by a ReLU.
     """
 
+    curved = False
+
     def __init__(
         self,
         positions: Sequence[int],

@@ -19,7 +19,10 @@ class Network(nn.Module):
         positions: Positions (pixels) on each axis, x first; the coordinate of position p of n is
             (2p + 1) / n - 1.
         channels: Channels C of a value.
+        curved: Whether second derivatives by the coordinates do not vanish.
     """
+
+    curved = True
 
     def __init__(self, positions: tuple[int, ...], channels: int) -> None:
         """Keep the sizes."""

@@ -90,6 +90,17 @@ def check_sizes(positions: Sequence[int], channels: int, *sizes: int) -> tuple[i
     return tuple(positions)
 
 
+def spread(bounds: Sequence[float], count: int) -> Tensor:
+    """Return `count` points within +-bounds of each axis, (count, len(bounds)), evenly spread.
+
+    On every axis there is one point, at random, in each of `count` equal stretches (a Latin
+    hypercube, McKay et al. 1979): of as many independent points some stretches would get several
+    and others none, more so by one seed than by another.
+    """
+    columns = [(torch.randperm(count) + torch.rand(count)) / count for _ in bounds]
+    return (2 * torch.stack(columns, dim=1) - 1) * torch.tensor(bounds)
+
+
 def uniform(bound: float, *shape: int) -> Tensor:
     """Return random numbers in [-bound, bound]."""
     return (2 * torch.rand(shape) - 1) * bound

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from fieldpack.networks.network import Network, weight_array
-from fieldpack.networks.projection import Projection, check_sizes, uniform
+from fieldpack.networks.projection import Projection, check_sizes, spread, uniform
 from fieldpack.program import Program, ProgramBuilder
 
 
@@ -19,7 +19,8 @@ class Siren(Network):
     After Sitzmann et al. 2020, "Implicit neural representations with periodic activation
     functions" (https://arxiv.org/abs/2006.09661), with their initialisation: first weights in
     +-1 / d, all others in +-sqrt(6 / inputs) / omega, so that every layer's sines see a standard
-    normal distribution. The output stands for values of -1 to 1, which are moved to 0 to 1.
+    normal distribution. Those of the first layer are spread evenly, which makes seeds differ less.
+    The output stands for values of -1 to 1, which are moved to 0 to 1.
 
     Attributes:
         first: The map of the coordinates.
@@ -89,9 +90,12 @@ class Siren(Network):
         return builder.sine(value, omega)
 
     def _first(self, width: int) -> Projection:
-        weight = uniform(1 / self.axes, width, self.axes)
-        bias = uniform(1 / math.sqrt(self.axes), width)
-        return Projection(self.positions, weight, bias, rate=min(1.0, 30 / self.first_omega))
+        return self._spread_first(width, 1 / math.sqrt(self.axes))
+
+    def _spread_first(self, width: int, bias: float) -> Projection:
+        drawn = spread([1 / self.axes] * self.axes + [bias], width)
+        weight, biases = drawn[:, :-1], drawn[:, -1]
+        return Projection(self.positions, weight, biases, rate=min(1.0, 30 / self.first_omega))
 
     def _linear(self, inputs: int, outputs: int) -> nn.Linear:
         linear = nn.Linear(inputs, outputs)

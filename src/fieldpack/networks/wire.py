@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from fieldpack.networks.network import Network, weight_array
-from fieldpack.networks.projection import Projection, check_sizes, uniform
+from fieldpack.networks.projection import Projection, check_sizes, spread, uniform
 from fieldpack.program import Program, ProgramBuilder
 
 
@@ -85,10 +85,11 @@ class Wire(Network):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             bound = 1 / math.sqrt(self.axes)
+            drawn = spread([bound] * (self.axes + 1), width)
             self.first = Projection(
                 self.positions,
-                uniform(bound, width, self.axes),
-                uniform(bound, width),
+                drawn[:, :-1],
+                drawn[:, -1],
                 rate=min(1.0, 30 / self.first_omega),
             )
             self.hidden = nn.ModuleList(ComplexLinear(width, width) for _ in range(layers))

@@ -1,0 +1,213 @@
+"""Settings of networks from the data, `auto`, and fits of signals of any dimension."""
+
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import smooth_samples
+from PIL import Image
+
+import fieldpack
+from fieldpack.errors import RequestError
+from fieldpack.metrics import psnr
+
+torch = pytest.importorskip("torch")
+
+from fieldpack import networks  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# How fast samples vary
+
+
+@pytest.mark.parametrize("waves", [3, 40, 90])
+def test_frequency_of_a_tone_is_found(waves):
+    x = networks.axis_coordinates(400).numpy()
+    tone = np.sin(math.pi * waves * x)[:, None]
+    grid = networks.GridSamples(tone)
+    assert networks.typical_frequency(grid, (400,)) == pytest.approx(math.pi * waves, rel=0.02)
+    scattered = networks.ScatteredSamples(x[:, None], tone)
+    found = networks.typical_frequency(scattered, (400,))
+    assert found == pytest.approx(math.pi * waves, rel=0.1)
+
+
+def test_frequency_is_that_of_the_fastest_axis_in_units_of_the_longest():
+    x, y = networks.axis_coordinates(300).numpy(), networks.axis_coordinates(100).numpy()
+    wave = np.sin(20 * x)[None, :] + np.sin(9 * y)[:, None]  # y: 27 by the unit of x
+    found = networks.typical_frequency(networks.GridSamples(wave[..., None]), (300, 100))
+    assert 18 < found < 27
+
+
+def test_frequencies_of_noise_and_of_constants_are_finite():
+    noise = np.random.default_rng(0).normal(size=(50, 50, 1))
+    found = networks.typical_frequency(networks.GridSamples(noise), (50, 50))
+    assert found == pytest.approx(math.pi / 2 / (2 / 50), rel=0.1)
+    assert networks.typical_frequency(networks.GridSamples(np.ones((5, 5, 3))), (5, 5)) == 1.0
+    one = networks.ScatteredSamples([[0.0]], [[1.0]])
+    assert networks.typical_frequency(one, (1,)) == 1.0
+    same = networks.ScatteredSamples(np.zeros((9, 1)), np.arange(9.0)[:, None])
+    assert networks.typical_frequency(same, (1,)) == 1.0
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("positions", [(1,), (300,), (40, 30), (8, 8, 8)])
+def test_every_network_suits_every_shape(name, positions):
+    samples = networks.GridSamples(np.random.default_rng(0).random((*positions[::-1], 2)))
+    choice = networks.suited(name, samples, positions)
+    network = choice.build(positions, 2, seed=0)
+    values = networks.render(network)
+    assert values.shape == (*positions[::-1], 2)
+    assert np.isfinite(values).all()
+
+
+def test_faster_signals_get_higher_frequencies():
+    x = networks.axis_coordinates(500).numpy()
+    slow, fast = (
+        networks.suited("siren", networks.GridSamples(np.sin(f * x)[:, None]), (500,))
+        for f in (10, 200)
+    )
+    assert fast.settings["first_omega"] > 10 * slow.settings["first_omega"]
+
+
+# Auto
+
+
+def test_choice_depends_on_the_data_alone():
+    samples = networks.GridSamples(smooth_samples(24, 24) / 255)
+    first, trials = networks.choose(samples, (24, 24), steps=30)
+    torch.manual_seed(5)
+    again, _ = networks.choose(samples, (24, 24), steps=30)
+    assert first == again
+    assert len(trials) == 10
+    longest = max(trial.steps for trial in trials)
+    finalists = [trial for trial in trials if trial.steps == longest]
+    assert max(finalists, key=lambda trial: trial.psnr).choice == first
+    assert all(math.isfinite(trial.psnr) for trial in trials)
+
+
+def test_trials_report_progress_and_can_be_stopped():
+    samples = networks.GridSamples(smooth_samples(16, 16) / 255)
+    seen = []
+
+    def progress(done):
+        seen.append(done)
+        return done < 0.2
+
+    choice, trials = networks.choose(samples, (16, 16), steps=30, progress=progress)
+    assert 0 < len(trials) < 10
+    assert seen == sorted(seen)
+    assert choice in [trial.choice for trial in trials]
+
+
+def test_few_samples_get_a_siren_without_trials():
+    samples = networks.GridSamples(np.ones((3, 3, 1)))
+    choice, trials = networks.choose(samples, (3, 3), steps=30)
+    assert (choice.network, trials) == ("siren", [])
+
+
+def test_no_seed_of_auto_collapses():
+    samples = smooth_samples(24, 30)
+    found = [
+        psnr(
+            fieldpack.decode(fieldpack.fit(samples, network="auto", steps=60, seed=s)), samples, 255
+        )
+        for s in range(3)
+    ]
+    assert min(found) > 30
+
+
+def test_auto_is_bounded_by_time():
+    report = fieldpack.fit(smooth_samples(24, 30), network="auto", seconds=1.0).report
+    assert report.stopped == "seconds"
+    assert report.seconds < 3
+
+
+def test_on_trial_is_told_and_can_stop():
+    seen = []
+
+    def on_trial(done):
+        seen.append(done)
+        return False
+
+    field = fieldpack.fit(smooth_samples(9, 9), network="auto", steps=2, on_trial=on_trial)
+    assert len(seen) == 1
+    assert field.report.network == "siren"
+
+
+# Signals of any dimension
+
+
+def test_sound_is_fitted_saved_and_resampled(tmp_path):
+    t = np.arange(600) / 600
+    tone = 100 * np.sin(2 * np.pi * 30 * t) * np.exp(-t)
+    field = fieldpack.fit(t, tone, network="siren", steps=200, batch=300)
+    field.save(tmp_path / "tone.fpk")
+    returned = fieldpack.open(tmp_path / "tone.fpk")
+    assert returned.shape == (600, 1)
+    between = t[:-1] + 1 / 1200
+    expected = 100 * np.sin(2 * np.pi * 30 * between) * np.exp(-between)
+    error = returned(between[:, None])[:, 0] - expected
+    assert np.sqrt(np.mean(np.square(error))) < 0.1 * tone.std()
+    assert returned.grid((1200,)).shape == (1200, 1)
+
+
+@pytest.mark.parametrize("name", ["siren", "hashgrid"])
+def test_volume_is_fitted_and_evaluated_elsewhere(name):
+    axis = np.linspace(0, 1, 10)
+    points = np.stack(np.meshgrid(axis, axis, axis, indexing="ij"), axis=-1).reshape(-1, 3)
+
+    def values(p):
+        return np.sin(3 * p[:, 0]) * p[:, 1] + p[:, 2] ** 2
+
+    field = fieldpack.fit(points, values(points), network=name, steps=150, batch=500)
+    returned = fieldpack.open(field.to_bytes())
+    assert returned.shape == (10, 10, 10, 1)
+    others = np.random.default_rng(0).uniform(0.05, 0.95, (200, 3))
+    error = returned(others)[:, 0] - values(others)
+    assert np.sqrt(np.mean(np.square(error))) < 0.12 * values(points).std()
+
+
+@pytest.mark.parametrize("name", [*networks.NETWORKS, "auto"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 2, 4)])
+def test_tiny_pictures(name, shape):
+    samples = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    decoded = fieldpack.decode(fieldpack.fit(samples, network=name, steps=2, batch=4))
+    assert decoded.shape == shape
+
+
+def test_frequencies_of_the_first_layer_lower_its_rate():
+    network = networks.Siren((9,), 1, width=16, layers=1, first_omega=300.0)
+    _, adam = networks.DEFAULT.optimizers(network, 0.5)
+    factors = {group["factor"]: len(group["params"]) for group in adam.param_groups}
+    assert factors == {0.1: 2, 1.0: 3}
+
+
+def test_command_line(tmp_path):
+    Image.fromarray(smooth_samples(12, 15)).save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "fieldpack", "fit", "a.png", "--steps", "3", "--batch", "32"]
+    outcome = subprocess.run(
+        [*command, "--network", "auto", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    report = json.loads(outcome.stdout)
+    assert report["network"] in networks.NETWORKS
+    assert report["settings"]["width"] >= 1
+    assert fieldpack.decode(tmp_path / "a.fpk").shape == (12, 15, 3)
+
+
+def test_unknown_network_names_the_known_ones():
+    with pytest.raises(RequestError, match="hashgrid, auto"):
+        fieldpack.fit(np.zeros((4, 4), np.uint8), network="oracle")

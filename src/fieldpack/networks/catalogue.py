@@ -120,9 +120,13 @@ def suited(
         case "multiplicative":
             return Choice(network, 0.01, {"width": width, "scale": 4 * frequency})
         case _:
-            finest = max(8, round(detail * max(positions) / 2))
-            entries = 1 << min(max(round(math.log2(samples.count)) - 4, 8), 16)
-            return Choice(network, 0.02, {"finest": finest, "entries": entries})
+            coarsest = min(max(max(positions) // 4, 2), 8)
+            finest = max(coarsest, round(detail * max(positions) / 2))
+            # Each grid about half as fine again as the one before.
+            levels = 2 + round(math.log(finest / coarsest, 1.5))
+            entries = 1 << min(max(round(math.log2(samples.count)) - 4, 9), 16)
+            settings = {"levels": levels, "coarsest": coarsest, "finest": finest}
+            return Choice(network, 0.02, {**settings, "entries": entries})
 
 
 def _width(values: int) -> int:

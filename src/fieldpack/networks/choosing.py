@@ -23,7 +23,7 @@ _CANDIDATES = (
     ("fourier", 1.0),
     ("hashgrid", 1.0),
 )
-_FINALISTS = 3
+_FINALISTS = 2
 _FEWEST_SAMPLES = 64
 _MOST_SAMPLES = 1 << 20
 _MOST_HELD_OUT = 1 << 12
@@ -65,7 +65,7 @@ def choose(
 
     An eighth of the samples (4,096 at most) is held out. Every candidate, with the size and the
     frequencies that suit the signal, is trained on the others for a fiftieth of the steps; the
-    best three at them for three times as many; and the best of these is taken. The choice depends
+    best two of them for three times as many; and the better is taken. The choice depends
     on the data, on `steps` and on nothing else.
 
     Args:

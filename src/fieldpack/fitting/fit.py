@@ -165,6 +165,8 @@ def fit(
             return not (stop or late or interrupt.requested)
 
         choice = _choice(network, task, steps, device, go_on).with_settings(settings or {})
+        if interrupt.requested:
+            raise KeyboardInterrupt  # before training there is nothing to keep
         module = choice.build(description.positions, description.channels, seed)
         chosen_after = time.perf_counter() - started
 

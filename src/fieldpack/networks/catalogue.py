@@ -116,7 +116,8 @@ def suited(
             )
         case "fourier":
             scale = frequency / (2 * math.pi)
-            return Choice(network, 0.01, {"width": width, "features": width, "scale": scale})
+            # At twice this rate the logistic function saturates on pictures that are mostly white.
+            return Choice(network, 0.005, {"width": width, "features": width, "scale": scale})
         case "multiplicative":
             return Choice(network, 0.01, {"width": width, "scale": 4 * frequency})
         case _:
@@ -126,7 +127,7 @@ def suited(
             levels = 2 + round(math.log(finest / coarsest, 1.5))
             entries = 1 << min(max(round(math.log2(samples.count)) - 4, 9), 16)
             settings = {"levels": levels, "coarsest": coarsest, "finest": finest}
-            return Choice(network, 0.02, {**settings, "entries": entries})
+            return Choice(network, 0.015, {**settings, "entries": entries})
 
 
 def _width(values: int) -> int:

@@ -7,23 +7,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Generator, Tensor, nn
+from torch import Generator, nn
 
 from fieldpack.networks.catalogue import Choice, suited
+from fieldpack.networks.hashgrid import MOST_AXES
 from fieldpack.networks.network import Network
 from fieldpack.networks.samples import GridSamples, Samples, ScatteredSamples
-from fieldpack.networks.training import TrainingState, train
+from fieldpack.networks.training import DivergenceError, TrainingState, train
 
 # In the order of preference among equals: name and factor of the frequencies.
 _CANDIDATES = (
     ("siren", 1.0),
     ("siren", 2.0),
+    ("siren", 0.5),
     ("finer", 1.0),
     ("finer", 0.5),
     ("fourier", 1.0),
     ("hashgrid", 1.0),
 )
-_FINALISTS = 2
+_FINALISTS = 3
+_LONGER = 5
+_EQUAL = 0.5  # dB
 _FEWEST_SAMPLES = 64
 _MOST_SAMPLES = 1 << 20
 _MOST_HELD_OUT = 1 << 12
@@ -45,12 +49,14 @@ class Trial:
         detail: Factor of its frequencies.
         steps: For how many steps.
         psnr: In dB, of values in 0 .. 1 at the samples held out.
+        psnr_known: The same at samples trained on.
     """
 
     choice: Choice
     detail: float
     steps: int
     psnr: float
+    psnr_known: float
 
 
 def choose(
@@ -64,9 +70,10 @@ def choose(
     """Choose network, frequencies, learning rate and size from the data.
 
     An eighth of the samples (4,096 at most) is held out. Every candidate, with the size and the
-    frequencies that suit the signal, is trained on the others for a fiftieth of the steps; the
-    best two of them for three times as many; and the better is taken. The choice depends
-    on the data, on `steps` and on nothing else.
+    frequencies that suit the signal, is trained on the others for a fiftieth of the steps, and the
+    best three at the samples held out for five times as many. Of these, those within 0.5 dB of the
+    best count as equals, and the one that is best at the samples it was trained on is taken. The
+    choice depends on the data, on `steps` and on nothing else.
 
     Args:
         samples: The signal.
@@ -80,12 +87,16 @@ def choose(
         The choice, and the trials that led to it: none if there are too few samples to hold any
         out, where a SIREN is taken.
     """
-    candidates = [(suited(name, samples, positions, detail=d), d) for name, d in _CANDIDATES]
+    candidates = [
+        (suited(name, samples, positions, detail=detail), detail)
+        for name, detail in _CANDIDATES
+        if name != "hashgrid" or samples.axes <= MOST_AXES
+    ]
     if samples.count < _FEWEST_SAMPLES:
         return candidates[0][0], []
-    known, points, targets = _split(samples)
+    known, held = _split(samples)
     short = max(30, steps // 50)
-    total = len(candidates) + 3 * _FINALISTS
+    total = len(candidates) + _LONGER * _FINALISTS
     trials: list[Trial] = []
     stopped = False
 
@@ -99,17 +110,22 @@ def choose(
             return not stopped
 
         network = choice.build(positions, samples.channels, _SEED)
-        train(
-            network,
-            known,
-            choice.recipe,
-            steps=length,
-            batch=_TRIAL_BATCH,
-            seed=_SEED,
-            device=device,
-            callback=on_step,
-        )
-        return None if stopped else Trial(choice, detail, length, _psnr(network, points, targets))
+        try:
+            train(
+                network,
+                known,
+                choice.recipe,
+                steps=length,
+                batch=_TRIAL_BATCH,
+                seed=_SEED,
+                device=device,
+                callback=on_step,
+            )
+        except DivergenceError:
+            return Trial(choice, detail, length, -math.inf, -math.inf)
+        if stopped:
+            return None
+        return Trial(choice, detail, length, _psnr(network, held), _psnr(network, known))
 
     def rounds(contestants: Sequence[tuple[Choice, float]], length: int, before: float) -> None:
         for index, (choice, detail) in enumerate(contestants):
@@ -121,16 +137,18 @@ def choose(
     rounds(candidates, short, 0)
     if not stopped:
         best = sorted(trials, key=lambda trial: -trial.psnr)[:_FINALISTS]
-        rounds([(trial.choice, trial.detail) for trial in best], 3 * short, len(candidates))
+        rounds([(trial.choice, trial.detail) for trial in best], _LONGER * short, len(candidates))
     if not trials:
         return candidates[0][0], []
     longest = max(trial.steps for trial in trials)
     finalists = [trial for trial in trials if trial.steps == longest]
-    return max(finalists, key=lambda trial: trial.psnr).choice, trials
+    best_psnr = max(trial.psnr for trial in finalists)
+    equals = [trial for trial in finalists if trial.psnr >= best_psnr - _EQUAL]
+    return max(equals, key=lambda trial: trial.psnr_known).choice, trials
 
 
-def _split(samples: Samples) -> tuple[ScatteredSamples, Tensor, Tensor]:
-    """Return samples to train on, and the coordinates (n, d) and values (n, C) held out."""
+def _split(samples: Samples) -> tuple[ScatteredSamples, ScatteredSamples]:
+    """Return samples to train on, and samples held out."""
     generator = Generator().manual_seed(_SEED)
     order = torch.randperm(samples.count, generator=generator)[:_MOST_SAMPLES]
     if isinstance(samples, GridSamples):
@@ -139,15 +157,16 @@ def _split(samples: Samples) -> tuple[ScatteredSamples, Tensor, Tensor]:
     else:
         points, values = samples.coordinates[order], samples.values[order]
     held = min(_MOST_HELD_OUT, max(1, int(len(order) * _SHARE_HELD_OUT)))
-    return ScatteredSamples(points[held:], values[held:]), points[:held], values[:held]
+    return ScatteredSamples(points[held:], values[held:]), ScatteredSamples(
+        points[:held], values[:held]
+    )
 
 
 @torch.no_grad()
-def _psnr(network: Network, points: Tensor, targets: Tensor) -> float:
+def _psnr(network: Network, samples: ScatteredSamples) -> float:
+    """PSNR in dB at some of the samples, which are in random order."""
     device = next(network.parameters()).device
-    parts = [
-        network(*part.to(device).unbind(1)).cpu()
-        for part in torch.split(points, _EVALUATED_AT_ONCE)
-    ]
-    error = nn.functional.mse_loss(torch.cat(parts), targets).item()
+    points = torch.split(samples.coordinates[:_MOST_HELD_OUT], _EVALUATED_AT_ONCE)
+    values = torch.cat([network(*part.to(device).unbind(1)).cpu() for part in points])
+    error = nn.functional.mse_loss(values, samples.values[:_MOST_HELD_OUT]).item()
     return -10 * math.log10(max(error, 1e-20)) if math.isfinite(error) else -math.inf

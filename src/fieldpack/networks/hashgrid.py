@@ -16,6 +16,8 @@ from fieldpack.program import Program, ProgramBuilder
 # As in docs/format.md, "Hash grid".
 _PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437, 2165219737, 1220703125)
 
+MOST_AXES = 4
+
 
 class HashLevel(nn.Module):
     """Vectors at the corners of a grid, interpolated linearly along every axis.
@@ -109,8 +111,10 @@ class HashGridNetwork(Network):
         """
         sizes = (levels, coarsest, entries, features, width, layers)
         super().__init__(check_sizes(positions, channels, *sizes), channels)
-        if self.axes > 4:
-            raise RequestError("a hash grid has at most 4 axes; its cells have 2^axes corners")
+        if self.axes > MOST_AXES:
+            raise RequestError(
+                f"a hash grid has at most {MOST_AXES} axes; its cells have 2^axes corners"
+            )
         last = max(coarsest, max(positions) // 2 if finest is None else finest)
         growth = (last / coarsest) ** (1 / max(1, levels - 1))
         with torch.random.fork_rng(devices=[]):

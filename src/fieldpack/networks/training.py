@@ -60,6 +60,10 @@ class History:
     recoveries: int = 0
 
 
+class DivergenceError(FieldpackError):
+    """The loss is not a finite number however small the rate."""
+
+
 Callback = Callable[[TrainingState], bool | None]
 
 
@@ -97,7 +101,7 @@ def train(
 
     Raises:
         RequestError: A bound is not positive, or samples and network do not go together.
-        FieldpackError: The loss is not a finite number however small the rate.
+        DivergenceError: The loss is not a finite number however small the rate.
     """
     if steps is None and seconds is None:
         steps = recipe.steps
@@ -128,7 +132,7 @@ def train(
             if not math.isfinite(loss_value):
                 history.recoveries += 1
                 if history.recoveries > _MOST_RECOVERIES:
-                    raise FieldpackError("training diverges at every rate")
+                    raise DivergenceError("training diverges at every rate")
                 network.load_state_dict(good)
                 rate /= 2
                 optimizers = recipe.optimizers(network, rate)

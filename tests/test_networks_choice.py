@@ -209,6 +209,30 @@ def test_volume_is_fitted_and_evaluated_elsewhere(name, most):
     assert np.sqrt(np.mean(np.square(error))) < most * values(points).std()
 
 
+@pytest.mark.parametrize("shape", [(90, 1), (9, 11, 2), (5, 6, 7, 1), (2, 3, 2, 3, 1)])
+def test_grids_of_any_dimension_need_no_coordinates(shape):
+    axes = [(2 * np.arange(n) + 1) / n - 1 for n in shape[:-1]]
+    ramp = sum(np.meshgrid(*axes, indexing="ij"))
+    values = 1000 * np.stack([ramp] * shape[-1], axis=-1)
+    field = fieldpack.fit(None, values, network="siren", steps=60, batch=100)
+    returned = fieldpack.open(field.to_bytes())
+    assert returned.shape == shape
+    assert np.abs(returned.grid() - values).mean() < 0.05 * np.ptp(values)
+    doubled = tuple(2 * n for n in shape[:-1])
+    assert returned.grid(doubled).shape == (*doubled, shape[-1])
+
+
+@pytest.mark.parametrize("values", [[1.0, 2.0], np.zeros((0, 1)), np.full((3, 1), np.nan), "a", 3])
+def test_wrong_grids(values):
+    with pytest.raises(RequestError):
+        fieldpack.fit(None, values, network="siren", steps=1)
+
+
+def test_nothing_at_all_is_refused():
+    with pytest.raises(fieldpack.FieldpackError):
+        fieldpack.fit(None, steps=1)
+
+
 @pytest.mark.parametrize("name", [*networks.NETWORKS, "auto"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (5, 2, 4)])
 def test_tiny_pictures(name, shape):

@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fieldpack.errors import RequestError
 from fieldpack.field import Field
-from fieldpack.fitting.task import Source, Task, picture_task, samples_task
+from fieldpack.fitting.task import Source, Task, grid_task, picture_task, samples_task
 from fieldpack.interruption import StopOnInterrupt
 from fieldpack.program import (
     Evaluator,
@@ -70,7 +70,7 @@ Callback = Callable[[FitState], bool | None]
 
 
 def fit(
-    signal: Source | ArrayLike,
+    signal: Source | ArrayLike | None,
     values: ArrayLike | None = None,
     *,
     network: str = "gated",
@@ -87,7 +87,7 @@ def fit(
     callback: Callback | None = None,
     on_trial: Callable[[float], bool | None] | None = None,
 ) -> Field:
-    """Train a network on a picture, or on scattered samples of any function.
+    """Train a network on a picture, or on samples of any function.
 
     The first Ctrl-C stops training and keeps what was learned. The same call gives the same bytes
     on the same kind of machine, unless time bounds it.
@@ -98,8 +98,10 @@ def fit(
 
     Args:
         signal: A picture (path, array (H, W) or (H, W, C), Pillow image), or, if `values` is
-            given, coordinates (n, d), x first, in any units.
-        values: (n, C) or (n,) values at the coordinates; None for a picture.
+            given, coordinates (n, d), x first, in any units, or None for a regular grid.
+        values: (n, C) or (n,) values at the coordinates; those of a grid have shape
+            (n_last, ..., n_0, C), like a sound (n, 1) or a film (t, y, x, 3), and its samples are
+            at the coordinates (2i + 1) / n - 1. None for a picture.
         network: Which network to train: "gated", "siren", "fourier", "wire", "finer",
             "multiplicative", "hashgrid" or "auto".
         settings: Arguments of the network's class (see `fieldpack.networks`) that are to replace
@@ -147,11 +149,14 @@ def fit(
         raise RequestError(f"training takes more than 0 seconds, not {seconds}")
     _check_device(device, torch.cuda.is_available())
 
-    task = (
-        picture_task(signal)
-        if values is None
-        else samples_task(cast(ArrayLike, signal), values, resolution)
-    )
+    if values is None:
+        task = picture_task(signal)
+    elif signal is None:
+        if resolution is not None:
+            raise RequestError("the resolution of samples on a grid is that of the grid")
+        task = grid_task(values)
+    else:
+        task = samples_task(cast(ArrayLike, signal), values, resolution)
     description = task.description
     started = time.perf_counter()
 

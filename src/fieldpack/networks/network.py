@@ -38,7 +38,7 @@ class Network(nn.Module):
     @property
     def parameter_count(self) -> int:
         """Number of trained weights."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(weight.numel() for weight in self.parameters() if weight.requires_grad)
 
     def forward(self, *coordinates: Tensor) -> Tensor:
         """Evaluate the field.

@@ -116,8 +116,7 @@ def suited(
             )
         case "fourier":
             scale = frequency / (2 * math.pi)
-            # At twice this rate the logistic function saturates on pictures that are mostly white.
-            return Choice(network, 0.005, {"width": width, "features": width, "scale": scale})
+            return Choice(network, 0.015, {"width": width, "features": width, "scale": scale})
         case "multiplicative":
             return Choice(network, 0.01, {"width": width, "scale": 4 * frequency})
         case _:

@@ -25,7 +25,6 @@ _CANDIDATES = (
     ("fourier", 1.0),
     ("hashgrid", 1.0),
 )
-_FINALISTS = 3
 _LONGER = 5
 _EQUAL = 0.5  # dB
 _FEWEST_SAMPLES = 64
@@ -70,10 +69,11 @@ def choose(
     """Choose network, frequencies, learning rate and size from the data.
 
     An eighth of the samples (4,096 at most) is held out. Every candidate, with the size and the
-    frequencies that suit the signal, is trained on the others for a fiftieth of the steps, and the
-    best three at the samples held out for five times as many. Of these, those within 0.5 dB of the
-    best count as equals, and the one that is best at the samples it was trained on is taken. The
-    choice depends on the data, on `steps` and on nothing else.
+    frequencies that suit the signal, is trained on the others for a fiftieth of the steps; of each
+    network, the candidate that is best at the samples held out is trained for five times as many.
+    Of these, those within 0.5 dB of the best count as equals, and the one that is best at the
+    samples it was trained on is taken. The choice depends on the data, on `steps` and on nothing
+    else.
 
     Args:
         samples: The signal.
@@ -96,7 +96,7 @@ def choose(
         return candidates[0][0], []
     known, held = _split(samples)
     short = max(30, steps // 50)
-    total = len(candidates) + _LONGER * _FINALISTS
+    total = len(candidates) + _LONGER * len({choice.network for choice, _ in candidates})
     trials: list[Trial] = []
     stopped = False
 
@@ -136,14 +136,17 @@ def choose(
 
     rounds(candidates, short, 0)
     if not stopped:
-        best = sorted(trials, key=lambda trial: -trial.psnr)[:_FINALISTS]
-        rounds([(trial.choice, trial.detail) for trial in best], _LONGER * short, len(candidates))
+        best: dict[str, Trial] = {}
+        for trial in sorted(trials, key=lambda trial: -trial.psnr):
+            best.setdefault(trial.choice.network, trial)
+        finalists = [(trial.choice, trial.detail) for trial in best.values()]
+        rounds(finalists, _LONGER * short, len(candidates))
     if not trials:
         return candidates[0][0], []
     longest = max(trial.steps for trial in trials)
-    finalists = [trial for trial in trials if trial.steps == longest]
-    best_psnr = max(trial.psnr for trial in finalists)
-    equals = [trial for trial in finalists if trial.psnr >= best_psnr - _EQUAL]
+    last = [trial for trial in trials if trial.steps == longest]
+    best_psnr = max(trial.psnr for trial in last)
+    equals = [trial for trial in last if trial.psnr >= best_psnr - _EQUAL]
     return max(equals, key=lambda trial: trial.psnr_known).choice, trials
 
 

@@ -19,7 +19,7 @@ FEATURES: tuple[Features, ...] = ("gaussian", "positional", "basic", "none")
 
 
 class FourierNetwork(Network):
-    """`cos(2 pi B x)` and `sin(2 pi B x)`, ReLU layers, and the logistic function.
+    """`cos(2 pi B x)` and `sin(2 pi B x)`, then ReLU layers.
 
     After Tancik et al. 2020, "Fourier features let networks learn high frequency functions in low
     dimensional domains" (https://arxiv.org/abs/2006.10739). Their x runs from 0 to 1 along the
@@ -29,6 +29,10 @@ class FourierNetwork(Network):
     - "positional": for each axis, `features` waves `scale^(j / features)`, j = 0, 1, ...;
     - "basic": one wave for each axis;
     - "none": no features but x itself: a plain ReLU network.
+
+    They end with the logistic function, which saturates on pictures that are mostly white, where
+    training then stands still. Here the output is linear; it stands for values of -1 to 1, which
+    are moved to 0 to 1.
 
     Attributes:
         frequencies: The map to `2 pi B x`, or None.
@@ -95,7 +99,8 @@ class FourierNetwork(Network):
         *hidden, output = self.layers
         for layer in hidden:
             value = torch.relu(layer(value))
-        return torch.sigmoid(output(value))
+        result: Tensor = 0.5 + 0.5 * output(value)
+        return result
 
     def export(self) -> Program:
         """Return the network as a program."""
@@ -111,9 +116,9 @@ class FourierNetwork(Network):
         else:
             assert self.first is not None
             value = self.first.trace(builder)
+        layers[-1] = (0.5 * layers[-1][0], 0.5 + 0.5 * layers[-1][1])
         for weight, bias in layers:
             value = builder.linear(builder.relu(value), weight, bias)
-        builder.sigmoid(value)
         return builder.build()
 
 

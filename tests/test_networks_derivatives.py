@@ -1,10 +1,14 @@
 """Derivatives of networks by their coordinates, and training on them."""
 
 import math
+import runpy
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import smooth_samples
+from PIL import Image
 
 from fieldpack.errors import RequestError
 
@@ -123,3 +127,14 @@ def test_targets_of_another_number_of_channels_are_refused():
     recipe = networks.Choice("siren", 0.005).recipe
     with pytest.raises(RequestError, match="6 channels of gradients"):
         networks.train(network, samples, recipe, steps=1, objective=networks.GRADIENTS)
+
+
+def test_the_example_writes_its_pictures(tmp_path, monkeypatch, capsys):
+    script = Path(__file__).parents[1] / "examples" / "poisson.py"
+    monkeypatch.setattr(sys, "argv", [str(script), "--steps", "2", "--folder", str(tmp_path)])
+    runpy.run_path(str(script), run_name="__main__")
+    assert "from gradients" in capsys.readouterr().out
+    with Image.open(tmp_path / "poisson.png") as shown:
+        assert shown.size == (450, 100)
+    with Image.open(tmp_path / "cloning.png") as shown:
+        assert shown.size == (300, 100)

@@ -52,6 +52,14 @@ def test_frequency_is_that_of_the_fastest_axis_in_units_of_the_longest():
     assert 18 < found < 27
 
 
+def test_frequency_of_a_large_picture_is_that_of_a_part(monkeypatch):
+    y, x = np.mgrid[0:60, 0:90]
+    samples = networks.GridSamples(np.sin(0.5 * x + 0.2 * y)[..., None])
+    whole = networks.typical_frequency(samples, (90, 60))
+    monkeypatch.setattr(networks.spectrum, "_MOST_VALUES", 500)
+    assert networks.typical_frequency(samples, (90, 60)) == pytest.approx(whole, rel=0.1)
+
+
 def test_frequencies_of_noise_and_of_constants_are_finite():
     noise = np.random.default_rng(0).normal(size=(50, 50, 1))
     found = networks.typical_frequency(networks.GridSamples(noise), (50, 50))

@@ -9,7 +9,8 @@ of the PSNR of its pictures. DIR contains interpolation/natural/ and interpolati
 pictures each (00.png to 15.png). Results are written to results/interpolation.json after each
 picture, and runs that are there with the same settings are not repeated.
 
-`--side 256` takes the centre of each picture only: far quicker, and not the published protocol.
+`--side 256` takes the centre of each picture only: far quicker, and not the published protocol; its
+results are in files of their own.
 
 To add a method, add a function of the known picture to METHODS.
 """
@@ -34,7 +35,6 @@ from PIL import Image
 from fieldpack import networks
 
 ROOT = Path(__file__).parents[1]
-NAME = "interpolation"
 SETS = ("natural", "text")
 SIDE = 512
 
@@ -53,6 +53,11 @@ class Settings:
 
 
 SETTINGS = Settings()
+
+
+def results_name() -> str:
+    """Name of the file of results: parts of pictures have one of their own."""
+    return "interpolation" if SETTINGS.side == SIDE else f"interpolation-{SETTINGS.side}"
 
 
 def nearest(known: Image64) -> Image64:
@@ -175,8 +180,8 @@ def is_done(found: dict[str, Any] | None, method: str) -> bool:
 def measure(options: argparse.Namespace, methods: list[str]) -> dict[str, Any]:
     folder = Path(options.data) / "interpolation"
     results: dict[str, Any] = {"runs": {}}
-    if (RESULTS / f"{NAME}.json").is_file():
-        results = read_results(NAME)
+    if (RESULTS / f"{results_name()}.json").is_file():
+        results = read_results(results_name())
     results |= describe(("torch", "numpy", "scipy"))
     results["threads"] = options.threads
     for index in range(options.pictures):
@@ -199,7 +204,7 @@ def measure(options: argparse.Namespace, methods: list[str]) -> dict[str, Any]:
                     f"{runs[path.stem]['seconds']:.1f} s",
                     flush=True,
                 )
-                write_results(NAME, results)
+                write_results(results_name(), results)
     return results
 
 
@@ -274,7 +279,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--plot-only", action="store_true", help=f"use results/{NAME}.json")
+    parser.add_argument("--plot-only", action="store_true", help="use the results that are there")
     options = parser.parse_args()
     methods = [name for name in options.methods.split(",") if name]
     unknown = [name for name in methods if name not in METHODS]
@@ -288,15 +293,15 @@ def main() -> None:
     for key in ("side", "steps", "batch", "seed", "device"):
         setattr(SETTINGS, key, getattr(options, key))
     if options.plot_only:
-        results = read_results(NAME)
+        results = read_results(results_name())
     elif options.data is None:
         sys.exit("say where the pictures are: --data DIR or FIELDPACK_DATA=DIR")
     else:
         results = measure(options, methods)
     results["mean"] = summary(results)
-    print(f"wrote {write_results(NAME, results)}")
+    print(f"wrote {write_results(results_name(), results)}")
     print_table(results)
-    plot(results, ROOT / "docs" / f"{NAME}.png")
+    plot(results, ROOT / "docs" / f"{results_name()}.png")
 
 
 if __name__ == "__main__":

@@ -166,9 +166,8 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
                 record("signals", label, kind, lambda a=label, b=kind: fit_signal(a, b, options))
         if "seeds" in options.parts and label in SEEDED:
             for seed in range(SEEDS):
-                record(
-                    "seeds", label, str(seed), lambda a=label, b=seed: fit_picture(a, options, b)
-                )
+                key = f"{options.side}/{seed}"
+                record("seeds", label, key, lambda a=label, b=seed: fit_picture(a, options, b))
     return results
 
 
@@ -183,16 +182,17 @@ def print_tables(results: dict[str, Any]) -> None:
             f"| {label} | {run['weights']:,} | {run['bytes']:,} | {run['psnr']:.2f} "
             f"| {run['seconds']:.0f} | {run['steps']} |"
         )
-    print(
-        "\n| network | seeds | mean PSNR (dB) | standard deviation | least |\n|---|---|---|---|---|"
-    )
+    print("\n| network | pixels | steps | seeds | mean PSNR (dB) | standard deviation | least |")
+    print("|---|---|---|---|---|---|---|")
     for label, runs in results.get("seeds", {}).items():
-        found = [run["psnr"] for run in runs.values()]
-        deviation = statistics.stdev(found) if len(found) > 1 else math.nan
-        print(
-            f"| {label} | {len(found)} | {statistics.mean(found):.2f} | {deviation:.2f} "
-            f"| {min(found):.2f} |"
-        )
+        for side in sorted({run["side"] for run in runs.values()}):
+            same = [run for run in runs.values() if run["side"] == side]
+            found = [run["psnr"] for run in same]
+            deviation = statistics.stdev(found) if len(found) > 1 else math.nan
+            print(
+                f"| {label} | {side} x {side} | {same[0]['steps']} | {len(found)} "
+                f"| {statistics.mean(found):.2f} | {deviation:.2f} | {min(found):.2f} |"
+            )
     print("\n| network | signal | samples | known (dB) | between (dB) | bytes | seconds |")
     print("|---|---|---|---|---|---|---|")
     for label, runs in results.get("signals", {}).items():
@@ -216,11 +216,12 @@ def plot(results: dict[str, Any], path: Path) -> None:
     bars = fidelity.bar(labels, heights, color="#4c72b0")
     fidelity.bar_label(bars, fmt="%.1f", fontsize=7)
     fidelity.set(title="All pixels fitted", ylabel="PSNR of the file (dB)", ylim=(15, None))
-    fidelity.tick_params(axis="x", rotation=40)
+    fidelity.set_xticks(range(len(labels)), labels, rotation=40, ha="right")
     for label, runs in results.get("seeds", {}).items():
-        found = [run["psnr"] for run in runs.values()]
-        seeds.plot([label] * len(found), found, "o", alpha=0.5)
-    seeds.set(title="Ten seeds", ylabel="PSNR of the file (dB)")
+        names = [f"{label}, {run['side']}" for run in runs.values()]
+        seeds.plot(names, [run["psnr"] for run in runs.values()], "o", alpha=0.5)
+    seeds.set(title="Ten seeds; network, side of the picture", ylabel="PSNR of the file (dB)")
+    seeds.tick_params(axis="x", rotation=20)
     for axes in (fidelity, seeds):
         axes.grid(alpha=0.3, axis="y")
     figure.savefig(path, dpi=110, metadata={"Software": None})

@@ -14,6 +14,7 @@ from format_weights import Weights
 from numpy.typing import NDArray
 
 SINUSOID, ONE_HOT, BINARY, LINEAR, ADD, MULTIPLY, SHIFT, SCALE, TANH, GELU, SIGMOID = range(1, 12)
+COORDINATE, SINE, COSINE, RELU, ABSOLUTE, GAUSSIAN, COMPLEX_LINEAR, GABOR, HASH_GRID = range(12, 21)
 
 Float32Array = NDArray[np.float32]
 Float64Array = NDArray[np.float64]
@@ -48,10 +49,14 @@ def evaluate(program: Program, coordinates: Float64Array) -> Float32Array:
                 axis, *integers = operation.integers
                 encode = ENCODINGS[operation.opcode]
                 value = encode(coordinates[:, axis], *integers, *operation.constants)
+            elif operation.opcode == HASH_GRID:
+                assert operation.weights is not None
+                table = operation.weights.values()
+                value = hash_grid(coordinates, operation.integers[0], table)
             elif operation.weights is not None:
                 value = WEIGHTED[operation.opcode](inputs[0], operation.weights.values())
             else:
-                value = ELEMENTWISE[operation.opcode](*inputs)
+                value = ELEMENTWISE[operation.opcode](*inputs, *operation.constants)
             assert value.dtype == np.float32
             values.append(value)
     return values[-1].T
@@ -93,6 +98,45 @@ def _linear(x: Float32Array, weights: Float32Array) -> Float32Array:
     for column, row in zip(weights.T, x, strict=True):
         product = column[:, None] * row[None, :]
         total = total + product
+    return total
+
+
+def _complex_linear(x: Float32Array, weights: Float32Array) -> Float32Array:
+    real, imaginary = np.split(weights, 2, axis=1)
+    return _linear(x, np.block([[real, -imaginary], [imaginary, real]]))
+
+
+PRIMES = (1, 2654435761, 805459861, 3674653429, 2097192037, 1434869437, 2165219737, 1220703125)
+
+
+def hash_grid(coordinates: Float64Array, cells: int, table: Float32Array) -> Float32Array:
+    """One level of a hash grid, point by point."""
+    rows = [_hash_grid_at(point, cells, table) for point in coordinates.tolist()]
+    return np.array(rows, np.float32).reshape(len(rows), -1).T
+
+
+def _hash_grid_at(point: list[float], cells: int, table: Float32Array) -> Float32Array:
+    lower, fractions = [], []
+    for c in point:
+        place = c * (cells / 2) + cells / 2
+        place = min(place, float(cells)) if place > 0 else 0.0
+        lower.append(min(int(place), cells - 1))
+        fractions.append(np.float32(place - lower[-1]))
+    total = np.zeros(table.shape[1], np.float32)
+    for k in range(2 ** len(point)):
+        bits = [k >> axis & 1 for axis in range(len(point))]
+        weight = np.float32(1)
+        for bit, fraction in zip(bits, fractions, strict=True):
+            weight = weight * (fraction if bit else np.float32(1) - fraction)
+        corner = [at + bit for at, bit in zip(lower, bits, strict=True)]
+        if len(table) >= (cells + 1) ** len(point):
+            entry = sum(at * (cells + 1) ** axis for axis, at in enumerate(corner))
+        else:
+            entry = 0
+            for at, prime in zip(corner, PRIMES, strict=False):
+                entry ^= at * prime % 2**32
+            entry %= len(table)
+        total = total + weight * table[entry]
     return total
 
 
@@ -163,15 +207,37 @@ def sine_of_turns(t: Float64Array) -> Float64Array:
     return y * u
 
 
+def _coordinate(coordinates: Float64Array) -> Float32Array:
+    return coordinates.astype(np.float32)[None]
+
+
+def _sine(x: Float32Array, frequency: float, quarter: float = 0.0) -> Float32Array:
+    turns = (x.astype(np.float64) * frequency) * 0.15915494309189534
+    return sine_of_turns(turns + quarter).astype(np.float32)
+
+
+def _cosine(x: Float32Array, frequency: float) -> Float32Array:
+    return _sine(x, frequency, 0.25)
+
+
+def _gabor(x: Float32Array, frequency: float, sharpness: float) -> Float32Array:
+    a, b = np.split(x, 2)
+    f, s = np.float32(frequency), np.float32(sharpness)
+    e = exponential(-(f * b) - (s * s) * (a * a + b * b))
+    return np.concatenate([e * _cosine(a, frequency), e * _sine(a, frequency)])
+
+
 # Operations by opcode ------------------------------------------------------------------------
 
 ENCODINGS: dict[int, Callable[..., Float32Array]] = {
     SINUSOID: _sinusoid,
     ONE_HOT: _one_hot,
     BINARY: _binary,
+    COORDINATE: _coordinate,
 }
 WEIGHTED: dict[int, Callable[[Float32Array, Float32Array], Float32Array]] = {
     LINEAR: _linear,
+    COMPLEX_LINEAR: _complex_linear,
     SHIFT: np.add,
     SCALE: np.multiply,
 }
@@ -181,4 +247,10 @@ ELEMENTWISE: dict[int, Callable[..., Float32Array]] = {
     TANH: tanh,
     GELU: gelu,
     SIGMOID: sigmoid,
+    SINE: _sine,
+    COSINE: _cosine,
+    RELU: lambda x: np.where(x > 0, x, np.float32(0)),
+    ABSOLUTE: np.abs,
+    GAUSSIAN: lambda x: exponential(-(x * x)),
+    GABOR: _gabor,
 }

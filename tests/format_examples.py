@@ -6,15 +6,24 @@ import zlib
 
 import numpy as np
 from format_evaluation import (
+    ABSOLUTE,
     ADD,
     BINARY,
+    COMPLEX_LINEAR,
+    COORDINATE,
+    COSINE,
+    GABOR,
+    GAUSSIAN,
     GELU,
+    HASH_GRID,
     LINEAR,
     MULTIPLY,
     ONE_HOT,
+    RELU,
     SCALE,
     SHIFT,
     SIGMOID,
+    SINE,
     SINUSOID,
     TANH,
     Operation,
@@ -51,7 +60,7 @@ def random_weights(
 def smooth_network(
     rng: np.random.Generator, width: int, height: int, channels: int
 ) -> list[Operation]:
-    """Every operation but the two encodings of whole positions."""
+    """Operations on a sinusoidal encoding."""
     return [
         Operation(SINUSOID, integers=(0, width, 5), constants=(2.0, 0.5)),
         Operation(LINEAR, [1], weights=random_weights(rng, 6, 5)),
@@ -86,6 +95,39 @@ def whole_position_network(
         Operation(ADD, [1, 6]),
         Operation(LINEAR, [1], weights=random_weights(rng, channels, 4)),
         Operation(SHIFT, [1], weights=constant(1, 0.5)),
+    ]
+
+
+def coordinate_network(rng: np.random.Generator, axes: int, channels: int) -> list[Operation]:
+    """Operations on the coordinates themselves, with every one that the two above lack."""
+    operations = [
+        Operation(COORDINATE, integers=(0,)),
+        Operation(LINEAR, [1], weights=random_weights(rng, 6, 1)),
+    ]
+    for axis in range(1, axes):
+        operations += [
+            Operation(COORDINATE, integers=(axis,)),
+            Operation(LINEAR, [1], weights=random_weights(rng, 6, 1)),
+            Operation(ADD, [1, 3]),
+        ]
+    return [
+        *operations,
+        Operation(SINE, [1], constants=(3.5,)),
+        Operation(COSINE, [2], constants=(-1.25,)),
+        Operation(ABSOLUTE, [2]),
+        Operation(GAUSSIAN, [4]),
+        Operation(MULTIPLY, [1, 3]),
+        Operation(ADD, [1, 3]),
+        Operation(GABOR, [1], constants=(4.5, 1.5)),
+        Operation(COMPLEX_LINEAR, [1], weights=random_weights(rng, 5, 6)),
+        Operation(GABOR, [1], constants=(-2.5, 0.75)),
+        Operation(LINEAR, [1], weights=random_weights(rng, 4, 10)),
+        Operation(RELU, [1]),
+        Operation(HASH_GRID, integers=(2, 4), weights=random_weights(rng, 3**axes, 4)),
+        Operation(ADD, [1, 2]),
+        Operation(HASH_GRID, integers=(1000, 4), weights=random_weights(rng, 17, 4)),
+        Operation(ADD, [1, 2]),
+        Operation(LINEAR, [1], weights=random_weights(rng, channels, 4)),
     ]
 
 

@@ -19,15 +19,24 @@ from format_container import (
     require,
 )
 from format_evaluation import (
+    ABSOLUTE,
     ADD,
     BINARY,
+    COMPLEX_LINEAR,
+    COORDINATE,
+    COSINE,
+    GABOR,
+    GAUSSIAN,
     GELU,
+    HASH_GRID,
     LINEAR,
     MULTIPLY,
     ONE_HOT,
+    RELU,
     SCALE,
     SHIFT,
     SIGMOID,
+    SINE,
     SINUSOID,
     TANH,
     Float32Array,
@@ -218,6 +227,15 @@ SIGNATURES = {
     TANH: (1, 0, 0, False),
     GELU: (1, 0, 0, False),
     SIGMOID: (1, 0, 0, False),
+    COORDINATE: (0, 1, 0, False),
+    SINE: (1, 0, 1, False),
+    COSINE: (1, 0, 1, False),
+    RELU: (1, 0, 0, False),
+    ABSOLUTE: (1, 0, 0, False),
+    GAUSSIAN: (1, 0, 0, False),
+    COMPLEX_LINEAR: (1, 0, 0, True),
+    GABOR: (1, 0, 2, False),
+    HASH_GRID: (0, 2, 0, True),
 }
 
 
@@ -251,29 +269,43 @@ def _read_operation(reader: Reader, axes: int, widths: list[int]) -> Operation:
     input_widths = [widths[-back] for back in inputs]
     require(len(set(input_widths)) <= 1, "the channels of the inputs do not fit")
 
-    if integer_count:
+    if opcode == COORDINATE:
+        require(integers[0] < axes, "the axis does not exist")
+        width = 1
+    elif opcode == HASH_GRID:
+        cells, width = integers
+        require(1 <= cells <= MOST_PLACES, "the number of cells is out of range")
+    elif integer_count:
         axis, places = integers[:2]
         require(axis < axes, "the axis does not exist")
         require(1 <= places <= MOST_PLACES, "the number of places is out of range")
         width = integers[-1]
     else:
         width = input_widths[0]
+    if opcode in (COMPLEX_LINEAR, GABOR):
+        require(width % 2 == 0, "the input is not complex")
     weights = None
     if has_weights:
-        weights = _read_weights_header(reader, width if opcode == LINEAR else 1)
+        matrix = opcode in (LINEAR, COMPLEX_LINEAR, HASH_GRID)
+        if matrix:
+            require(1 <= width <= MOST_CHANNELS, "the number of channels is out of range")
+        most_rows = MOST_WEIGHTS if opcode == HASH_GRID else MOST_CHANNELS
+        weights = _read_weights_header(reader, width if matrix else 1, most_rows)
         rows = len(weights.symbols)
         if opcode == LINEAR:
             width = rows
-        else:
+        elif opcode == COMPLEX_LINEAR:
+            width = 2 * rows
+        elif opcode != HASH_GRID:
             require(rows in (1, width), "the channels of the weights do not fit")
     require(1 <= width <= MOST_CHANNELS, "the number of channels is out of range")
     widths.append(width)
     return Operation(opcode, inputs, integers, constants, weights)
 
 
-def _read_weights_header(reader: Reader, columns: int) -> Weights:
+def _read_weights_header(reader: Reader, columns: int, most_rows: int) -> Weights:
     rows = reader.varint()
-    require(1 <= rows <= MOST_CHANNELS, "the size of the weights is out of range")
+    require(1 <= rows <= most_rows, "the size of the weights is out of range")
     require(rows * columns <= MOST_WEIGHTS, "too many weights")
     step = reader.float32()
     centre, reach, shape, scale = read_coding(reader)

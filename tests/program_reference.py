@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.interpolate import RegularGridInterpolator
 
 from fieldpack.program import Opcode, Operation, Program
 
@@ -57,7 +58,45 @@ def _result(
             return inputs[0] * 0.5 * (1 + _erf(inputs[0] / np.sqrt(2)))
         case Opcode.SIGMOID:
             return 0.5 + 0.5 * np.tanh(0.5 * inputs[0])
+        case Opcode.COORDINATE:
+            return points[:, [integers[0]]]
+        case Opcode.SINE:
+            return np.sin(floats[0] * inputs[0])
+        case Opcode.COSINE:
+            return np.cos(floats[0] * inputs[0])
+        case Opcode.RELU:
+            return np.maximum(inputs[0], 0)
+        case Opcode.ABSOLUTE:
+            return np.abs(inputs[0])
+        case Opcode.GAUSSIAN:
+            return np.exp(-np.square(inputs[0]))
+        case Opcode.COMPLEX_LINEAR:
+            return _parts(_complex(inputs[0]) @ _complex(tensors[0]).T)
+        case Opcode.GABOR:
+            omega, scale = floats
+            z = _complex(inputs[0])
+            return _parts(np.exp(1j * omega * z - np.square(np.abs(scale * z))))
+        case Opcode.HASH_GRID:
+            return _dense_grid(points, integers[0], tensors[0])
     raise AssertionError(f"no reference for {operation.opcode!r}")
+
+
+def _complex(parts: Array) -> NDArray[np.complex128]:
+    real, imaginary = np.split(parts, 2, axis=-1)
+    return real + 1j * imaginary
+
+
+def _parts(values: NDArray[np.complex128]) -> Array:
+    return np.concatenate([values.real, values.imag], axis=-1)
+
+
+def _dense_grid(points: Array, cells: int, table: Array) -> Array:
+    axes = points.shape[1]
+    corners = table[: (cells + 1) ** axes].reshape(*[cells + 1] * axes, -1)
+    places = [np.linspace(-1, 1, cells + 1)] * axes
+    # The table's first axis varies fastest, so it is the array's last.
+    grid = RegularGridInterpolator(places, corners)
+    return grid(np.clip(points[:, ::-1], -1, 1))
 
 
 def _position(coordinate: Array, positions: int) -> Array:

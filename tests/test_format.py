@@ -8,14 +8,21 @@ import pytest
 from format_comparison import assert_draws_as_reference
 from format_container import first_signal, read_sections
 from format_evaluation import (
+    ABSOLUTE,
     ADD,
     BINARY,
+    COSINE,
+    GABOR,
+    GAUSSIAN,
     GELU,
+    HASH_GRID,
     LINEAR,
     ONE_HOT,
+    RELU,
     SCALE,
     SHIFT,
     SIGMOID,
+    SINE,
     SINUSOID,
     TANH,
     Operation,
@@ -25,6 +32,7 @@ from format_evaluation import (
 from format_examples import (
     HALF_GREY,
     constant,
+    coordinate_network,
     picture_file,
     picture_section,
     random_weights,
@@ -45,7 +53,7 @@ from format_reference import (
     SIXTEEN_BITS,
 )
 from format_weights import Weights
-from format_writing import container, network_payload, picture_payload, section
+from format_writing import container, network_payload, picture_payload, samples_payload, section
 from numpy.typing import NDArray
 
 import fieldpack
@@ -103,14 +111,73 @@ def test_distributions_of_weights(shape: int) -> None:
     assert_draws_as_reference(picture_file(*operations, sample=FLOAT32))
 
 
-@pytest.mark.parametrize("opcode", [TANH, GELU, SIGMOID])
-def test_elementary_functions_far_from_zero(opcode: int) -> None:
+@pytest.mark.parametrize(("width", "height"), [(5, 3), (1, 1), (16, 9), (67, 2)])
+def test_network_of_coordinates(width: int, height: int) -> None:
+    operations = coordinate_network(np.random.default_rng(width), 2, 3)
+    data = picture_file(*operations, colour=RGB, sample=FLOAT32, width=width, height=height)
+    samples = assert_draws_as_reference(data)
+    assert width == 1 or len(np.unique(samples[..., 0])) > width
+
+
+@pytest.mark.parametrize("axes", [1, 3, 4])
+def test_network_of_coordinates_on_other_numbers_of_axes(axes: int) -> None:
+    rng = np.random.default_rng(axes)
+    program = Program(axes, coordinate_network(rng, axes, 2))
+    domain = [(9, -1.0, 1.0)] * axes
+    ranges = [(0.0, 1.0), (0.0, 1.0)]
+    data = container(
+        section("S", samples_payload(domain, ranges)), section("N", network_payload(program))
+    )
+    # Beyond the domain, too, and at the corners and edges of the hash grid's cells.
+    points = np.concatenate([rng.uniform(-1.5, 1.5, (150, axes)), rng.integers(-1, 2, (9, axes))])
+    np.testing.assert_array_equal(fieldpack.open(data)(points), evaluate(program, points))
+
+
+@pytest.mark.parametrize(
+    ("opcode", "constants"),
+    [
+        *[(opcode, ()) for opcode in (TANH, GELU, SIGMOID, RELU, ABSOLUTE, GAUSSIAN)],
+        *[(opcode, (f,)) for opcode in (SINE, COSINE) for f in (0.0, -0.37, 1e12, 3e38)],
+    ],
+)
+def test_elementary_functions_far_from_zero(opcode: int, constants: tuple[float, ...]) -> None:
     operations = (
         Operation(ONE_HOT, integers=(0, 201)),
         Operation(LINEAR, [1], weights=Weights(np.arange(-100, 101)[None, :], 1.0, 0, 100, 6, 160)),
-        Operation(opcode, [1]),
+        Operation(opcode, [1], constants=constants),
     )
     assert_draws_as_reference(picture_file(*operations, sample=FLOAT32, width=201, height=1))
+
+
+@pytest.mark.parametrize("constants", [(1.5, 0.25), (-3.0, 0.0), (1e12, 2.0), (3e38, -3e38)])
+def test_wavelets_far_from_zero(constants: tuple[float, float]) -> None:
+    rows = np.stack([np.arange(-100, 101), np.arange(201) % 23 - 11])
+    operations = (
+        Operation(ONE_HOT, integers=(0, 201)),
+        Operation(LINEAR, [1], weights=Weights(rows, 0.125, 0, 100, 6, 160)),
+        Operation(GABOR, [1], constants=constants),
+        Operation(LINEAR, [1], weights=Weights(np.array([[2, -1]]), 1.0, 0, 2, 1, 72)),
+    )
+    assert_draws_as_reference(picture_file(*operations, sample=FLOAT32, width=201, height=1))
+
+
+@pytest.mark.parametrize("cells", [1, 2, 6, 2**31 - 1])
+@pytest.mark.parametrize("entries", [1, 7, 9, 49, 50, 700])
+def test_hash_grids_of_any_size(cells: int, entries: int) -> None:
+    weights = random_weights(np.random.default_rng(cells), entries, 2)
+    operations = (
+        Operation(HASH_GRID, integers=(cells, 2), weights=weights),
+        Operation(LINEAR, [1], weights=constant(1, 1.0, 1, 2)),
+    )
+    assert_draws_as_reference(picture_file(*operations, sample=FLOAT32, width=9, height=7))
+
+
+def test_hash_grid_of_more_entries_than_channels_of_a_value() -> None:
+    operations = (
+        Operation(HASH_GRID, integers=(2**20, 3), weights=constant(3, 0.25, 70_000, 3)),
+        Operation(LINEAR, [1], weights=constant(1, 1.0, 1, 3)),
+    )
+    assert_draws_as_reference(picture_file(*operations, sample=FLOAT32))
 
 
 @pytest.mark.parametrize("first", [1e9, 1e16, 1e17, 1e18, 1e20, 3e38])
@@ -174,7 +241,9 @@ def wide_file() -> tuple[bytes, NDArray[np.generic]]:
     width, height, rng = 53, 11, np.random.default_rng(5)
     smooth = smooth_network(rng, width, height, 3)
     whole = whole_position_network(rng, width, height, 3)
-    operations = [*smooth, *whole, Operation(ADD, [1, 1 + len(whole)])]
+    coordinates = coordinate_network(rng, 2, 3)
+    operations = [*smooth, *whole, Operation(ADD, [1, 1 + len(whole)]), *coordinates]
+    operations.append(Operation(ADD, [1, 1 + len(coordinates)]))
     data = picture_file(*operations, colour=RGB, sample=FLOAT32, width=width, height=height)
     return data, reference.draw(reference.read_signal(data))
 

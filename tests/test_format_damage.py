@@ -11,6 +11,7 @@ import pytest
 from format_comparison import assert_refused
 from format_container import read_sections
 from format_examples import (
+    coordinate_network,
     file_of_all_sections,
     picture_file,
     samples_file,
@@ -94,6 +95,7 @@ def hostile_files(seed: int, count: int) -> Iterator[bytes]:
         picture_file(*whole_position_network(rng, 5, 3, 1), sample=ONE_BIT),
         file_of_all_sections(),
         samples_file(),
+        picture_file(*coordinate_network(np.random.default_rng(2), 2, 1), sample=FLOAT32),
     ]
     for index in range(count):
         sections = read_sections(originals[index % len(originals)])

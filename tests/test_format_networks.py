@@ -8,12 +8,17 @@ from format_comparison import assert_draws_as_reference, assert_refused
 from format_evaluation import (
     ADD,
     BINARY,
+    COMPLEX_LINEAR,
+    COORDINATE,
+    GABOR,
+    HASH_GRID,
     LINEAR,
     MULTIPLY,
     ONE_HOT,
     SCALE,
     SHIFT,
     SIGMOID,
+    SINE,
     SINUSOID,
     TANH,
     Operation,
@@ -35,12 +40,34 @@ def one_hot(places: int, axis: int = 0) -> bytes:
     return operation_head(ONE_HOT, axis, places)
 
 
+def hash_grid(cells: int, channels: int, entries: int) -> bytes:
+    """A level of a hash grid, its weights not included."""
+    return operation_head(HASH_GRID, cells, channels) + weights_head(entries)
+
+
 ONE = one_hot(1)
 ONE_ROW = weighted(LINEAR, 1)
 WRONG_NETWORKS = {
     "no operations": [],
     "opcode 0": [operation_head(0, 1)],
-    "opcode 12": [ONE, operation_head(12, 1)],
+    "opcode 21": [ONE, operation_head(21, 1)],
+    "no such coordinate": [operation_head(COORDINATE, 2), ONE_ROW],
+    "a complex product of an odd value": [ONE, weighted(COMPLEX_LINEAR, 1), ONE_ROW],
+    "a wavelet of an odd value": [ONE, operation_head(GABOR, 1, constants=(1, 1)), ONE_ROW],
+    "a wavelet of an infinite frequency": [
+        one_hot(2),
+        operation_head(GABOR, 1, constants=(np.inf, 1)),
+        ONE_ROW,
+    ],
+    "a sine that is not a number": [ONE, operation_head(SINE, 1, constants=(np.nan,))],
+    "too many complex rows": [one_hot(2), weighted(COMPLEX_LINEAR, 32769), ONE_ROW],
+    "a hash grid of no cell": [hash_grid(0, 1, 4)],
+    "a hash grid of too many cells": [hash_grid(2**31, 1, 4)],
+    "a hash grid of no entry": [hash_grid(5, 1, 0)],
+    "a hash grid of no channel": [hash_grid(5, 0, 4), ONE_ROW],
+    "a hash grid of too many channels": [hash_grid(5, 65537, 1), ONE_ROW],
+    "a hash grid of too many entries": [hash_grid(5, 1, 2**24 + 1)],
+    "a hash grid of too many weights": [hash_grid(5, 256, 2**16 + 1), ONE_ROW],
     "no such axis": [one_hot(1, axis=2)],
     "one-hot of no place": [one_hot(0)],
     "one-hot of too many places": [one_hot(65537), ONE_ROW],

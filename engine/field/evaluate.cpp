@@ -5,6 +5,7 @@
 #include <cstring>
 #include <memory>
 
+#include "field/hash_grid.hpp"
 #include "parallel/threads.hpp"
 
 namespace fieldpack {
@@ -123,7 +124,8 @@ void run_operation(const Program& program, const Kernels& kernels, const Plan& p
             break;
         }
         case Opcode::linear:
-            kernels.linear(out, tensor->values.data(), a, rows, program.channels(op.inputs[0]));
+        case Opcode::complex_linear:
+            kernels.linear(out, program.matrix(index), a, rows, program.channels(op.inputs[0]));
             break;
         case Opcode::add:
             kernels.add(out, a, tile.value(plan, op.inputs[1]), rows);
@@ -145,6 +147,34 @@ void run_operation(const Program& program, const Kernels& kernels, const Plan& p
             break;
         case Opcode::sigmoid:
             kernels.sigmoid(out, a, rows);
+            break;
+        case Opcode::coordinate: {
+            const double* from = tile.coordinates.data() + op.integers[0] * tile_points;
+            for (int p = 0; p < tile_points; ++p) out[p] = static_cast<float>(from[p]);
+            break;
+        }
+        case Opcode::sine:
+            kernels.sine(out, a, op.floats[0], 0.0, rows);
+            break;
+        case Opcode::cosine:
+            kernels.sine(out, a, op.floats[0], 0.25, rows);
+            break;
+        case Opcode::relu:
+            kernels.relu(out, a, rows);
+            break;
+        case Opcode::absolute:
+            kernels.absolute(out, a, rows);
+            break;
+        case Opcode::gaussian:
+            kernels.gaussian(out, a, rows);
+            break;
+        case Opcode::gabor:
+            kernels.gabor(out, a, static_cast<float>(op.floats[0]),
+                          static_cast<float>(op.floats[1]), rows);
+            break;
+        case Opcode::hash_grid:
+            interpolate_hash_grid(out, tile.coordinates.data(), program.axes(), op.integers[0],
+                                  *tensor);
             break;
     }
 }
@@ -297,6 +327,8 @@ void evaluate_grid(const Program& program, const Kernels& kernels,
         const std::size_t size = std::min<std::size_t>(tile_points, count - start);
         for (int axis = 0; axis < axes; ++axis) {
             const AxisIndices indices(start, size, strides[axis], coordinates[axis].size());
+            for (int p = 0; p < tile_points; ++p)
+                tile.coordinates[axis * tile_points + p] = coordinates[axis][indices.index[p]];
             for (const auto& value : axis_values)
                 if (value.axis == axis) gather(tile.value(plan, value.operation), value, indices);
         }

@@ -96,8 +96,50 @@ void sigmoid(float* out, const float* in, int rows) {
     map(out, in, rows, [](Floats x) { return logistic(x); });
 }
 
+constexpr double turns_per_radian = 0.15915494309189534;
+
+inline Doubles sine_of(HalfFloats x, double frequency, double phase) {
+    const Doubles wide = __builtin_convertvector(x, Doubles);
+    return sine_of_turns((wide * frequency) * turns_per_radian + phase);
+}
+
+void sine(float* out, const float* in, double frequency, double phase, int rows) {
+    const std::size_t count = std::size_t(rows) * tile_points;
+    for (std::size_t i = 0; i < count; i += lanes / 2)
+        store(out + i, __builtin_convertvector(
+                           sine_of(load<HalfFloats>(in + i), frequency, phase), HalfFloats));
+}
+
+void relu(float* out, const float* in, int rows) {
+    map(out, in, rows, [](Floats x) { return x > 0.0f ? x : broadcast(0.0f); });
+}
+
+void absolute(float* out, const float* in, int rows) {
+    map(out, in, rows, [](Floats x) {
+        const Ints magnitude = load<Ints>(&x) & 0x7FFFFFFF;
+        return load<Floats>(&magnitude);
+    });
+}
+
+void gaussian(float* out, const float* in, int rows) {
+    map(out, in, rows, [](Floats x) { return exponential(-(x * x)); });
+}
+
+void gabor(float* out, const float* in, float omega, float scale, int rows) {
+    const std::size_t half = std::size_t(rows / 2) * tile_points;
+    const float square = scale * scale;
+    sine(out, in, omega, 0.25, rows / 2);
+    sine(out + half, in, omega, 0.0, rows / 2);
+    for (std::size_t i = 0; i < half; i += lanes) {
+        const Floats a = load<Floats>(in + i);
+        const Floats b = load<Floats>(in + half + i);
+        const Floats envelope = exponential(-(omega * b) - square * (a * a + b * b));
+        store(out + i, Floats(envelope * load<Floats>(out + i)));
+        store(out + half + i, Floats(envelope * load<Floats>(out + half + i)));
+    }
+}
+
 void sinusoid(float* out, const double* positions, double first, double ratio, int rows) {
-    constexpr double turns_per_radian = 0.15915494309189534;
     double frequency = first;
     for (int row = 0; row < rows; ++row) {
         for (int p = 0; p < tile_points; p += lanes / 2) {
@@ -117,6 +159,6 @@ extern const Kernels table;
 #define FIELDPACK_STRING(x) #x
 #define FIELDPACK_NAME(x) FIELDPACK_STRING(x)
 const Kernels table = {FIELDPACK_NAME(FIELDPACK_ISA), linear, add, multiply, shift, scale, tanh,
-                       gelu, sigmoid, sinusoid};
+                       gelu, sigmoid, sine, relu, absolute, gaussian, gabor, sinusoid};
 }  // namespace FIELDPACK_ISA
 }  // namespace fieldpack

@@ -13,7 +13,7 @@ struct Arity {
 };
 
 // By opcode, from 1; the same table as in graph.py.
-constexpr std::array<Arity, 12> arities = {{{0, 0, 0, 0},
+constexpr std::array<Arity, 21> arities = {{{0, 0, 0, 0},
                                             {0, 0, 3, 2},
                                             {0, 0, 2, 0},
                                             {0, 0, 3, 0},
@@ -24,11 +24,39 @@ constexpr std::array<Arity, 12> arities = {{{0, 0, 0, 0},
                                             {1, 1, 0, 0},
                                             {1, 0, 0, 0},
                                             {1, 0, 0, 0},
-                                            {1, 0, 0, 0}}};
+                                            {1, 0, 0, 0},
+                                            {0, 0, 1, 0},
+                                            {1, 0, 0, 1},
+                                            {1, 0, 0, 1},
+                                            {1, 0, 0, 0},
+                                            {1, 0, 0, 0},
+                                            {1, 0, 0, 0},
+                                            {1, 1, 0, 0},
+                                            {1, 0, 0, 2},
+                                            {0, 1, 2, 0}}};
 
 void require(bool condition, int index, const char* what) {
     if (!condition)
         throw std::invalid_argument("operation " + std::to_string(index) + ": " + what);
+}
+
+// Rows (real, imaginary) of complex weights as the real matrix that maps the real parts above the
+// imaginary parts of a vector to those of the product: [[re, -im], [im, re]].
+std::vector<float> complex_matrix(const Tensor& tensor) {
+    const auto rows = static_cast<std::size_t>(tensor.shape[0]);
+    const auto columns = static_cast<std::size_t>(tensor.shape[1]);
+    const std::size_t half = columns / 2;
+    std::vector<float> matrix(2 * rows * columns);
+    for (std::size_t r = 0; r < rows; ++r)
+        for (std::size_t c = 0; c < half; ++c) {
+            const float real = tensor.values[r * columns + c];
+            const float imaginary = tensor.values[r * columns + half + c];
+            matrix[r * columns + c] = real;
+            matrix[r * columns + half + c] = -imaginary;
+            matrix[(rows + r) * columns + c] = imaginary;
+            matrix[(rows + r) * columns + half + c] = real;
+        }
+    return matrix;
 }
 
 }  // namespace
@@ -37,6 +65,7 @@ Program::Program(int axes, std::vector<Operation> operations, std::vector<Tensor
     : axes_(axes), operations_(std::move(operations)), tensors_(std::move(tensors)) {
     if (axes_ < 1 || axes_ > 8) throw std::invalid_argument("a program has 1 to 8 coordinates");
     if (operations_.empty()) throw std::invalid_argument("a program has an operation at least");
+    complex_matrices_.resize(operations_.size());
     for (std::size_t i = 0; i < operations_.size(); ++i) check(static_cast<int>(i));
 }
 
@@ -70,6 +99,34 @@ void Program::check(int index) {
             const auto& shape = tensors_[op.tensors[0]].shape;
             require(shape.size() == 2 && shape[1] == channels, index, "matrix and input disagree");
             channels = shape[0];
+            break;
+        }
+        case Opcode::complex_linear: {
+            const Tensor& tensor = tensors_[op.tensors[0]];
+            require(channels % 2 == 0, index, "a complex value has an even number of channels");
+            require(tensor.shape.size() == 2 && tensor.shape[1] == channels, index,
+                    "matrix and input disagree");
+            channels = 2 * tensor.shape[0];
+            require(channels >= 2 && channels <= 65536, index, "number of channels out of range");
+            complex_matrices_[index] = complex_matrix(tensor);
+            break;
+        }
+        case Opcode::gabor:
+            require(channels % 2 == 0, index, "a complex value has an even number of channels");
+            break;
+        case Opcode::coordinate:
+            require(op.integers[0] >= 0 && op.integers[0] < axes_, index, "no such coordinate");
+            channels = 1;
+            dependence = 1u << op.integers[0];
+            break;
+        case Opcode::hash_grid: {
+            const auto& shape = tensors_[op.tensors[0]].shape;
+            require(op.integers[0] >= 1 && op.integers[0] < (std::int64_t{1} << 31), index,
+                    "number of cells out of range");
+            require(shape.size() == 2 && shape[0] >= 1 && shape[1] == op.integers[1], index,
+                    "table and channels disagree");
+            channels = shape[1];
+            dependence = (1u << axes_) - 1;
             break;
         }
         case Opcode::add:

@@ -18,6 +18,15 @@ enum class Opcode : int {
     tanh = 9,
     gelu = 10,
     sigmoid = 11,
+    coordinate = 12,
+    sine = 13,
+    cosine = 14,
+    relu = 15,
+    absolute = 16,
+    gaussian = 17,
+    complex_linear = 18,
+    gabor = 19,
+    hash_grid = 20,
 };
 
 struct Operation {
@@ -45,6 +54,12 @@ public:
     int channels(int operation) const { return channels_[operation]; }
     // Bit a is set where the operation's result depends on coordinate a.
     unsigned dependence(int operation) const { return dependence_[operation]; }
+    // Of a linear or complex linear operation: the real matrix that it multiplies by.
+    const float* matrix(int operation) const {
+        return operations_[operation].opcode == Opcode::complex_linear
+                   ? complex_matrices_[operation].data()
+                   : tensors_[operations_[operation].tensors[0]].values.data();
+    }
 
 private:
     void check(int index);
@@ -54,6 +69,7 @@ private:
     std::vector<Tensor> tensors_;
     std::vector<int> channels_;
     std::vector<unsigned> dependence_;
+    std::vector<std::vector<float>> complex_matrices_;    // by operation, empty for others
     std::int64_t total_channels_ = 0;    // bounds the working memory
 };
 

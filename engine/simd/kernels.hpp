@@ -23,6 +23,14 @@ struct Kernels {
     void (*tanh)(float* out, const float* in, int rows);
     void (*gelu)(float* out, const float* in, int rows);
     void (*sigmoid)(float* out, const float* in, int rows);
+    // sin(2 pi (in · frequency / (2 pi) + phase)), phase in turns.
+    void (*sine)(float* out, const float* in, double frequency, double phase, int rows);
+    void (*relu)(float* out, const float* in, int rows);
+    void (*absolute)(float* out, const float* in, int rows);
+    // exp(-in²)
+    void (*gaussian)(float* out, const float* in, int rows);
+    // exp(i · omega · z - |scale · z|²) of complex z: half of the rows real, then half imaginary.
+    void (*gabor)(float* out, const float* in, float omega, float scale, int rows);
     // Row i = sin(first · ratio^i · position); positions are `tile_points` doubles.
     void (*sinusoid)(float* out, const double* positions, double first, double ratio, int rows);
 };

@@ -39,6 +39,13 @@ class NetworkName(enum.StrEnum):
     """Networks that `fit` can train."""
 
     GATED = "gated"
+    SIREN = "siren"
+    FOURIER = "fourier"
+    WIRE = "wire"
+    FINER = "finer"
+    MULTIPLICATIVE = "multiplicative"
+    HASHGRID = "hashgrid"
+    AUTO = "auto"
 
 
 class RecipeName(enum.StrEnum):
@@ -138,6 +145,7 @@ def fit(
             device=device.value,
             threads=threads,
             callback=on_step,
+            on_trial=display.choosing,
         )
     field.save(target)
 
@@ -163,6 +171,7 @@ def fit(
                 "channels": picture.channels,
                 "bit_depth": picture.bit_depth,
                 "network": report.network,
+                "settings": dict(report.settings),
                 "weights": report.weights,
                 "recipe": report.recipe,
                 "steps": report.steps,
@@ -175,7 +184,7 @@ def fit(
         stopped = " (interrupted)" if interrupted else ""
         typer.echo(
             f"{shown(target)}: {size:,} bytes, {bpp:.3f} bits a pixel, PSNR {quality:.2f} dB, "
-            f"{report.steps} steps in {report.seconds:.1f} s{stopped}"
+            f"{report.network}, {report.steps} steps in {report.seconds:.1f} s{stopped}"
         )
     if interrupted:
         raise typer.Exit(130)

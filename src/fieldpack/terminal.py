@@ -81,7 +81,7 @@ class FitDisplay:
         self._picture = Text()
         self._next_redraw = 0.0
         self._progress = Progress(
-            TextColumn("step {task.fields[step]}"),
+            TextColumn("{task.fields[doing]}"),
             BarColumn(),
             TextColumn("loss {task.fields[loss]:.5f}  PSNR {task.fields[psnr]:.2f} dB"),
             TimeElapsedColumn(),
@@ -89,7 +89,7 @@ class FitDisplay:
             TimeRemainingColumn(),
             console=console,
         )
-        self._task = self._progress.add_task("", total=1.0, step=0, loss=0.0, psnr=0.0)
+        self._task = self._progress.add_task("", total=1.0, doing="step 0", loss=0.0, psnr=0.0)
         self._live = Live(self._group(), console=console, transient=True, auto_refresh=False)
         self._shown = console.is_terminal
 
@@ -109,7 +109,7 @@ class FitDisplay:
         self._progress.update(
             self._task,
             completed=state.progress,
-            step=state.step,
+            doing=f"step {state.step}",
             loss=state.mean_loss,
             psnr=state.psnr,
         )
@@ -120,6 +120,12 @@ class FitDisplay:
         if self._size is not None and state.draw is not None:
             self._picture = half_blocks(state.draw(self._size))
         self._live.update(self._group(), refresh=True)
+
+    def choosing(self, done: float) -> None:
+        """Show how much of choosing a network is done, 0 to 1."""
+        if self._shown:
+            self._progress.update(self._task, completed=done, doing="choosing a network")
+            self._live.refresh()
 
     def print(self, line: str) -> None:
         """Print a line that stays."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import math
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -14,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fieldpack.errors import RequestError
 from fieldpack.field import Field
-from fieldpack.fitting.task import Source, Task, picture_task, samples_task
+from fieldpack.fitting.task import Source, Task, grid_task, picture_task, samples_task
 from fieldpack.interruption import StopOnInterrupt
 from fieldpack.program import (
     Evaluator,
@@ -28,11 +29,13 @@ from fieldpack.report import FitReport
 from fieldpack.signals.description import Description, PictureDescription
 
 if TYPE_CHECKING:
-    from fieldpack.networks import Network
+    from fieldpack.networks import Choice, Network
 
 MAX_LOSS = 0.05
 """Largest fall in PSNR, in dB, at the probed points when weights are quantised. Over whole pictures
 it may be half as much again; 0.1 dB is what `fit` promises."""
+MOST_TIME_FOR_TRIALS = 0.3
+"""Of the seconds that bound a fit, for choosing a network."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,11 @@ Callback = Callable[[FitState], bool | None]
 
 
 def fit(
-    signal: Source | ArrayLike,
+    signal: Source | ArrayLike | None,
     values: ArrayLike | None = None,
     *,
-    network: Literal["gated"] = "gated",
+    network: str = "gated",
+    settings: Mapping[str, int | float | str] | None = None,
     recipe: Literal["default", "notebook"] = "default",
     steps: int | None = None,
     seconds: float | None = None,
@@ -81,17 +85,27 @@ def fit(
     device: str = "cpu",
     threads: int = 0,
     callback: Callback | None = None,
+    on_trial: Callable[[float], bool | None] | None = None,
 ) -> Field:
-    """Train a network on a picture, or on scattered samples of any function.
+    """Train a network on a picture, or on samples of any function.
 
     The first Ctrl-C stops training and keeps what was learned. The same call gives the same bytes
     on the same kind of machine, unless time bounds it.
 
+    Size and frequencies of a network follow the samples (`fieldpack.networks.suited`). With "auto",
+    short trainings judged by samples held out choose network and frequencies too; what they choose
+    does not depend on the seed (`fieldpack.networks.choose`).
+
     Args:
         signal: A picture (path, array (H, W) or (H, W, C), Pillow image), or, if `values` is
-            given, coordinates (n, d), x first, in any units.
-        values: (n, C) or (n,) values at the coordinates; None for a picture.
-        network: Which network to train.
+            given, coordinates (n, d), x first, in any units, or None for a regular grid.
+        values: (n, C) or (n,) values at the coordinates; those of a grid have shape
+            (n_last, ..., n_0, C), like a sound (n, 1) or a film (t, y, x, 3), and its samples are
+            at the coordinates (2i + 1) / n - 1. None for a picture.
+        network: Which network to train: "gated", "siren", "fourier", "wire", "finer",
+            "multiplicative", "hashgrid" or "auto".
+        settings: Arguments of the network's class (see `fieldpack.networks`) that are to replace
+            the chosen ones, such as {"first_omega": 30.0} for "siren".
         recipe: How to train it.
         steps: Most steps; None for the recipe's, or for no such bound if `seconds` is given.
         seconds: Most seconds of training.
@@ -106,6 +120,7 @@ def fit(
             one: PyTorch's sums, and so the file, depend on the number of training threads, and on
             a busy machine its threads spend their time waiting for each other.
         callback: Called after each step; returning False stops.
+        on_trial: Told the part done of the trials of "auto", 0 to 1; returning False ends them.
 
     Returns:
         The field, as it reads from the file that `field.save` writes; `field.report` tells how
@@ -123,21 +138,42 @@ def fit(
 
     if recipe not in networks.RECIPES:
         raise RequestError(f"there is no recipe {recipe!r}; known: {', '.join(networks.RECIPES)}")
-    if network != "gated":
-        raise RequestError(f"there is no network {network!r}; known: gated")
+    if network not in (*networks.NETWORKS, "auto"):
+        known = ", ".join(networks.NETWORKS)
+        raise RequestError(f"there is no network {network!r}; known: {known}, auto")
+    if network == "auto" and settings:
+        raise RequestError("settings are those of one network; name it instead of auto")
+    if steps is not None and steps < 1:
+        raise RequestError(f"training takes at least 1 step, not {steps}")
+    if seconds is not None and not seconds > 0:
+        raise RequestError(f"training takes more than 0 seconds, not {seconds}")
     _check_device(device, torch.cuda.is_available())
 
-    task = (
-        picture_task(signal)
-        if values is None
-        else samples_task(cast(ArrayLike, signal), values, resolution)
-    )
+    if values is None:
+        task = picture_task(signal)
+    elif signal is None:
+        if resolution is not None:
+            raise RequestError("the resolution of samples on a grid is that of the grid")
+        task = grid_task(values)
+    else:
+        task = samples_task(cast(ArrayLike, signal), values, resolution)
     description = task.description
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        module = networks.GatedNetwork(description.positions, description.channels)
+    started = time.perf_counter()
 
     with StopOnInterrupt() as interrupt, _torch_threads(threads):
+
+        def go_on(done: float) -> bool:
+            late = seconds is not None and (
+                time.perf_counter() - started > MOST_TIME_FOR_TRIALS * seconds
+            )
+            stop = on_trial is not None and on_trial(done) is False
+            return not (stop or late or interrupt.requested)
+
+        choice = _choice(network, task, steps, device, go_on).with_settings(settings or {})
+        if interrupt.requested:
+            raise KeyboardInterrupt  # before training there is nothing to keep
+        module = choice.build(description.positions, description.channels, seed)
+        chosen_after = time.perf_counter() - started
 
         def on_step(state: networks.TrainingState) -> bool | None:
             if interrupt.requested:
@@ -149,9 +185,9 @@ def fit(
         history = networks.train(
             module,
             task.samples,
-            networks.RECIPES[recipe],
+            choice.recipe if recipe == "default" else networks.RECIPES[recipe],
             steps=steps,
-            seconds=seconds,
+            seconds=None if seconds is None else seconds - chosen_after,
             batch=batch,
             seed=seed,
             device=device,
@@ -164,15 +200,31 @@ def fit(
     field = Field(task.file(program, tensors), threads=threads)
     recent = history.losses[-100:]
     field.report = FitReport(
-        network=network,
+        network=choice.network,
+        settings=dict(choice.settings),
         recipe=recipe,
         steps=len(history.losses),
-        seconds=history.seconds,
+        seconds=chosen_after + history.seconds,
         loss=sum(recent) / len(recent) if recent else math.nan,
         stopped="interrupt" if interrupted else history.stopped,
         weights=module.parameter_count,
     )
     return field
+
+
+def _choice(
+    network: str, task: Task, steps: int | None, device: str, go_on: Callable[[float], bool]
+) -> Choice:
+    from fieldpack import networks  # noqa: PLC0415 - needs torch
+
+    positions = task.description.positions
+    if network != "auto":
+        return networks.suited(network, task.samples, positions)
+    length = networks.DEFAULT.steps if steps is None else steps
+    choice, _ = networks.choose(
+        task.samples, positions, steps=length, device=device, progress=go_on
+    )
+    return choice
 
 
 def _quantize(

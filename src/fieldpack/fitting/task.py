@@ -17,6 +17,7 @@ from fieldpack.field import network_file
 from fieldpack.program import Evaluator, Program, QuantizedTensor
 from fieldpack.signals import Picture, picture_from, read_picture
 from fieldpack.signals.description import (
+    MAX_AXES,
     Description,
     PictureDescription,
     SamplesDescription,
@@ -39,9 +40,10 @@ class Task:
     Attributes:
         description: What the file says about it.
         samples: Where training points come from.
-        picture: The picture, or None for scattered samples.
+        picture: The picture, or None for other signals.
         coordinates: (n, d) in [-1, 1] of scattered samples, else None.
-        targets: Values in [0, 1]: (H, W, C) of a picture, (n, C) of samples.
+        targets: Values in [0, 1]: (H, W, C) of a picture, (n, C) of scattered samples,
+            (n_last, ..., n_0, C) of a grid.
     """
 
     description: Description
@@ -72,6 +74,11 @@ class Task:
             chosen = generator.choice(len(self.coordinates), count, replace=False)
             points = self.coordinates[chosen]
             return lambda evaluator: evaluator.points(points), self.targets[chosen]
+        if self.picture is None:
+            values = self.targets.reshape(-1, self.targets.shape[-1])
+            chosen = generator.choice(len(values), min(_PROBE_POINTS, len(values)), replace=False)
+            points = _grid_points(chosen, self.description.positions)
+            return lambda evaluator: evaluator.points(points), values[chosen]
         height, width = self.targets.shape[:2]
         # Crossings of random rows and columns: cheaper than as many scattered pixels.
         side = math.isqrt(_PROBE_POINTS)
@@ -128,10 +135,9 @@ def samples_task(
             "coordinates have shape (n, d) and values (n, C) or (n,), "
             f"not {points.shape} and {targets.shape}"
         )
-    if min(*points.shape, *targets.shape) < 1:
+    if points.shape[1] < 1:
         raise RequestError("there are no samples to fit")
-    if np.abs(targets).max() > np.finfo(np.float32).max / 4:
-        raise RequestError("some values are too large for float32")
+    _check_values(targets)
     description = SamplesDescription(
         positions=_resolution(points, resolution),
         domain=tuple(_domain(axis) for axis in points.T),
@@ -141,6 +147,45 @@ def samples_task(
     normalised = (points - low) * (2.0 / (high - low)) - 1.0
     scaled = from_units(targets, description.units)
     return Task(description, ScatteredSamples(normalised, scaled), None, normalised, scaled)
+
+
+def grid_task(values: ArrayLike) -> Task:
+    """Prepare samples on a regular grid, (n_last, ..., n_0, C) with the channels last.
+
+    Raises:
+        RequestError: There is no axis or no sample, or numbers are not finite or too large.
+    """
+    from fieldpack.networks import GridSamples  # noqa: PLC0415 - needs torch
+
+    targets = _numbers(values, "values")
+    if not 2 <= targets.ndim <= MAX_AXES + 1:
+        raise RequestError(
+            f"values on a grid have 1 to {MAX_AXES} axes and the channels last, "
+            f"not shape {targets.shape}"
+        )
+    _check_values(targets)
+    positions = targets.shape[-2::-1]
+    description = SamplesDescription(
+        positions=positions,
+        domain=((-1.0, 1.0),) * len(positions),
+        ranges=value_ranges(targets.reshape(-1, targets.shape[-1])),
+    )
+    scaled = from_units(targets, description.units)
+    return Task(description, GridSamples(scaled), None, None, scaled)
+
+
+def _check_values(values: NDArray[np.float64]) -> None:
+    if min(values.shape) < 1:
+        raise RequestError("there are no samples to fit")
+    if np.abs(values).max() > np.finfo(np.float32).max / 4:
+        raise RequestError("some values are too large for float32")
+
+
+def _grid_points(index: NDArray[np.int64], positions: tuple[int, ...]) -> NDArray[np.float64]:
+    """Coordinates (n, d) of samples of a grid, numbered in the array's order."""
+    axes = np.unravel_index(index, positions[::-1])[::-1]
+    centres = [(2.0 * at + 1.0) / n - 1.0 for at, n in zip(axes, positions, strict=True)]
+    return np.stack(centres, axis=1)
 
 
 def _numbers(array: ArrayLike, name: str) -> NDArray[np.float64]:

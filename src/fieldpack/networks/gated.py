@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from fieldpack.errors import RequestError
 from fieldpack.networks.encodings import ENCODINGS, Encoding
-from fieldpack.networks.network import Network
+from fieldpack.networks.network import Network, weight_array
 from fieldpack.program import Program, ProgramBuilder
 
 
@@ -57,8 +57,8 @@ class Gating(nn.Module):
         one axis once for each of its positions.
         """
         norm = self.norm
-        scale = _array(norm.weight) / np.sqrt(_array(norm.running_var) + norm.eps)
-        shift = _array(norm.bias) - _array(norm.running_mean) * scale
+        scale = weight_array(norm.weight) / np.sqrt(weight_array(norm.running_var) + norm.eps)
+        shift = weight_array(norm.bias) - weight_array(norm.running_mean) * scale
         query = self._trace_projection(builder, self.query, parts)
         key = self._trace_projection(builder, self.key, parts)
         value = self._trace_projection(builder, self.value, parts, scale)
@@ -80,9 +80,9 @@ class Gating(nn.Module):
         scale: NDArray[np.float64] | float = 1.0,
     ) -> int:
         factors = np.broadcast_to(scale, (self.outputs,))
-        weight = _array(linear.weight) * factors[:, None]
+        weight = weight_array(linear.weight) * factors[:, None]
         blocks = np.split(weight, np.cumsum(self.inputs)[:-1], axis=1)
-        total = builder.linear(parts[0], blocks[0], _array(linear.bias) * factors)
+        total = builder.linear(parts[0], blocks[0], weight_array(linear.bias) * factors)
         for part, block in zip(parts[1:], blocks[1:], strict=True):
             total = builder.add(total, builder.linear(part, block))
         return total
@@ -114,7 +114,7 @@ class ReZero(nn.Module):
         for block in self.blocks:
             assert isinstance(block, Gating)
             inner = block.trace(builder, [inner])
-        return builder.add(value, builder.scale(inner, _array(self.alpha)))
+        return builder.add(value, builder.scale(inner, weight_array(self.alpha)))
 
 
 class GatedNetwork(Network):
@@ -202,7 +202,9 @@ class GatedNetwork(Network):
         for shortcut in self.shortcuts:
             assert isinstance(shortcut, ReZero)
             value = shortcut.trace(builder, value)
-        value = builder.linear(value, _array(self.output.weight), _array(self.output.bias))
+        value = builder.linear(
+            value, weight_array(self.output.weight), weight_array(self.output.bias)
+        )
         builder.sigmoid(value)
         return builder.build()
 
@@ -213,8 +215,3 @@ class GatedNetwork(Network):
 def _tanh(value: Tensor) -> Tensor:
     # PyTorch's logistic function is seven times as fast on a CPU as its hyperbolic tangent.
     return 2 * torch.sigmoid(2 * value) - 1
-
-
-def _array(tensor: Tensor | None) -> NDArray[np.float64]:
-    assert tensor is not None
-    return tensor.detach().cpu().double().numpy()

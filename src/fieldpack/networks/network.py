@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -17,7 +19,10 @@ class Network(nn.Module):
         positions: Positions (pixels) on each axis, x first; the coordinate of position p of n is
             (2p + 1) / n - 1.
         channels: Channels C of a value.
+        curved: Whether second derivatives by the coordinates do not vanish.
     """
+
+    curved = True
 
     def __init__(self, positions: tuple[int, ...], channels: int) -> None:
         """Keep the sizes."""
@@ -33,7 +38,7 @@ class Network(nn.Module):
     @property
     def parameter_count(self) -> int:
         """Number of trained weights."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        return sum(weight.numel() for weight in self.parameters() if weight.requires_grad)
 
     def forward(self, *coordinates: Tensor) -> Tensor:
         """Evaluate the field.
@@ -51,6 +56,18 @@ class Network(nn.Module):
     def export(self) -> Program:
         """Return the evaluated (not the training) network as a program for files."""
         raise NotImplementedError
+
+
+def broadcast(coordinates: Sequence[Tensor]) -> list[Tensor]:
+    """Expand coordinates, without copying them, to the shape that they broadcast to."""
+    shape = np.broadcast_shapes(*(tuple(value.shape) for value in coordinates))
+    return [value.expand(shape) for value in coordinates]
+
+
+def weight_array(tensor: Tensor | nn.Module | None) -> NDArray[np.float64]:
+    """Return weights as an array for a program."""
+    assert isinstance(tensor, Tensor)
+    return tensor.detach().cpu().double().numpy()
 
 
 def axis_coordinates(positions: int, device: torch.device | str = "cpu") -> Tensor:

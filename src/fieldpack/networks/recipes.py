@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from fieldpack.networks.muon import Muon
+from fieldpack.networks.projection import Projection
 
 
 def constant(progress: float) -> float:
@@ -30,7 +31,8 @@ class Recipe:
 
     Attributes:
         name: For messages and files.
-        optimizers: Makes the optimisers of a network's weights from the network and the rate.
+        optimizers: Makes the optimisers of a network's weights from the network and the rate. A
+            group of weights with a "factor" trains at that factor of the rate.
         rate: Largest learning rate.
         schedule: Factor of the rate by progress, from 0 at the start to 1 at the end.
         batch: Points a step.
@@ -58,17 +60,27 @@ def _rmsprop(network: nn.Module, rate: float) -> list[Optimizer]:
 
 
 def _muon_and_adam(network: nn.Module, rate: float) -> list[Optimizer]:
-    """Muon for matrices with at least 16 rows and columns, Adam for all else."""
+    """Muon for matrices with at least 16 rows and columns, Adam for all else.
+
+    Groups of weights have a "factor" of the rate: that of a `Projection`, or 1.
+    """
     matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for weight in network.parameters():
-        large = weight.ndim == 2 and min(weight.shape) >= 16
-        (matrices if large else others).append(weight)
+    others: dict[float, list[nn.Parameter]] = {}
+    for module in network.modules():
+        factor = module.rate if isinstance(module, Projection) else 1.0
+        for weight in module.parameters(recurse=False):
+            if not weight.requires_grad:
+                continue
+            if weight.ndim == 2 and min(weight.shape) >= 16:
+                matrices.append(weight)
+            else:
+                others.setdefault(factor, []).append(weight)
     optimizers: list[Optimizer] = []
     if matrices:
         optimizers.append(Muon(matrices, lr=rate))
     if others:
-        optimizers.append(torch.optim.Adam(others, lr=rate, betas=(0.9, 0.95), fused=True))
+        groups = [{"params": weights, "factor": factor} for factor, weights in others.items()]
+        optimizers.append(torch.optim.Adam(groups, lr=rate, betas=(0.9, 0.95), fused=True))
     return optimizers
 
 

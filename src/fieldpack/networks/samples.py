@@ -35,6 +35,8 @@ class ScatteredSamples:
         axes: Number of coordinates d.
         channels: Channels C of a value.
         count: Number of samples N.
+        coordinates: (N, d), float64.
+        values: (N, C), float32.
     """
 
     def __init__(self, coordinates: ArrayLike, values: ArrayLike) -> None:
@@ -43,19 +45,19 @@ class ScatteredSamples:
         Raises:
             RequestError: The shapes disagree, there is no sample, or a number is not finite.
         """
-        self._coordinates = _finite(coordinates, torch.float64, "coordinates")
-        self._values = _finite(values, torch.float32, "values")
-        if self._coordinates.ndim != 2 or self._values.ndim != 2:
+        self.coordinates = _finite(coordinates, torch.float64, "coordinates")
+        self.values = _finite(values, torch.float32, "values")
+        if self.coordinates.ndim != 2 or self.values.ndim != 2:
             raise RequestError("coordinates have shape (N, d) and values (N, C)")
-        self.count, self.axes = self._coordinates.shape
-        self.channels = self._values.shape[1]
-        if len(self._values) != self.count:
-            raise RequestError(f"there are {self.count} coordinates but {len(self._values)} values")
+        self.count, self.axes = self.coordinates.shape
+        self.channels = self.values.shape[1]
+        if len(self.values) != self.count:
+            raise RequestError(f"there are {self.count} coordinates but {len(self.values)} values")
 
     def draw_points(self, count: int, generator: Generator) -> Batch:
         """Draw `count` samples with replacement."""
         chosen = torch.randint(self.count, (count,), generator=generator)
-        return Batch(self._coordinates[chosen].unbind(1), self._values[chosen])
+        return Batch(self.coordinates[chosen].unbind(1), self.values[chosen])
 
     def draw_crossings(self, count: int, generator: Generator) -> Batch:
         """Draw `count` samples with replacement: scattered samples form no lines."""
@@ -72,6 +74,7 @@ class GridSamples:
         channels: Channels C of a value.
         positions: Positions on each axis, x first.
         count: Number of pixels.
+        values: (..., H, W, C), float32.
     """
 
     def __init__(self, values: ArrayLike) -> None:
@@ -80,13 +83,13 @@ class GridSamples:
         Raises:
             RequestError: There is no axis, no pixel, or a value is not finite.
         """
-        self._values = _finite(values, torch.float32, "values")
-        if self._values.ndim < 2:
+        self.values = _finite(values, torch.float32, "values")
+        if self.values.ndim < 2:
             raise RequestError("values on a grid have shape (..., H, W, C)")
-        self.axes = self._values.ndim - 1
-        self.channels = self._values.shape[-1]
-        self.positions = tuple(self._values.shape[-2::-1])
-        self.count = self._values.numel() // self.channels
+        self.axes = self.values.ndim - 1
+        self.channels = self.values.shape[-1]
+        self.positions = tuple(self.values.shape[-2::-1])
+        self.count = self.values.numel() // self.channels
         self._lines = [axis_coordinates(count) for count in self.positions]
 
     def draw_points(self, count: int, generator: Generator) -> Batch:
@@ -116,7 +119,15 @@ class GridSamples:
 
     def _take(self, indices: list[Tensor]) -> Batch:
         coordinates = tuple(line[index] for line, index in zip(self._lines, indices, strict=True))
-        return Batch(coordinates, self._values[tuple(reversed(indices))])
+        return Batch(coordinates, self.values[tuple(reversed(indices))])
+
+    def points(self, index: Tensor) -> Tensor:
+        """Return the coordinates (n, d), x first, of pixels (n,) numbered in the array's order."""
+        axes = []
+        for line, count in zip(self._lines, self.positions, strict=True):
+            axes.append(line[index % count])
+            index = index // count
+        return torch.stack(axes, dim=1)
 
 
 Samples = ScatteredSamples | GridSamples

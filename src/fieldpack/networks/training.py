@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.networks.network import Network
+from fieldpack.networks.objectives import VALUES, Objective
 from fieldpack.networks.recipes import Recipe
 from fieldpack.networks.samples import Batch, Samples
 from fieldpack.networks.statistics import average_statistics, settle_constants
@@ -59,6 +60,10 @@ class History:
     recoveries: int = 0
 
 
+class DivergenceError(FieldpackError):
+    """The loss is not a finite number however small the rate."""
+
+
 Callback = Callable[[TrainingState], bool | None]
 
 
@@ -72,6 +77,7 @@ def train(
     batch: int | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    objective: Objective = VALUES,
     callback: Callback | None = None,
 ) -> History:
     """Train a network in place; it ends in evaluation mode, on `device`.
@@ -90,16 +96,17 @@ def train(
         batch: Points a step, at least 2; None for the recipe's.
         seed: Of the drawn points.
         device: "cpu" or "cuda".
+        objective: What of the network is to match the samples' values.
         callback: Called after each step; returning False stops, and the weights are kept.
 
     Raises:
         RequestError: A bound is not positive, or samples and network do not go together.
-        FieldpackError: The loss is not a finite number however small the rate.
+        DivergenceError: The loss is not a finite number however small the rate.
     """
     if steps is None and seconds is None:
         steps = recipe.steps
     size = recipe.batch if batch is None else batch
-    _check(network, samples, steps, seconds, size)
+    _check(network, samples, steps, seconds, size, objective)
     limits = (math.inf if steps is None else steps, math.inf if seconds is None else seconds)
 
     started = time.perf_counter()
@@ -120,12 +127,12 @@ def train(
                 history.stopped = "steps" if step >= limits[0] else "seconds"
                 break
             drawn = _to_device(draw(size, generator), device)
-            loss = nn.functional.mse_loss(network(*drawn.coordinates), drawn.values)
+            loss = objective.loss(network, drawn)
             loss_value = loss.item()
             if not math.isfinite(loss_value):
                 history.recoveries += 1
                 if history.recoveries > _MOST_RECOVERIES:
-                    raise FieldpackError("training diverges at every rate")
+                    raise DivergenceError("training diverges at every rate")
                 network.load_state_dict(good)
                 rate /= 2
                 optimizers = recipe.optimizers(network, rate)
@@ -136,7 +143,7 @@ def train(
             torch.autograd.backward(loss)
             for optimizer in optimizers:
                 for group in optimizer.param_groups:
-                    group["lr"] = rate * recipe.schedule(progress)
+                    group["lr"] = rate * recipe.schedule(progress) * group.get("factor", 1.0)
                 optimizer.step()
             step += 1
 
@@ -164,7 +171,12 @@ def train(
 
 
 def _check(
-    network: Network, samples: Samples, steps: int | None, seconds: float | None, batch: int
+    network: Network,
+    samples: Samples,
+    steps: int | None,
+    seconds: float | None,
+    batch: int,
+    objective: Objective,
 ) -> None:
     if steps is not None and steps < 1:
         raise RequestError(f"training takes at least 1 step, not {steps}")
@@ -172,10 +184,11 @@ def _check(
         raise RequestError(f"training takes more than 0 seconds, not {seconds}")
     if batch < 2:
         raise RequestError(f"a batch has at least 2 points, not {batch}")
-    if (samples.axes, samples.channels) != (network.axes, network.channels):
+    channels = objective.target_channels(network)
+    if (samples.axes, samples.channels) != (network.axes, channels):
         raise RequestError(
-            f"the network maps {network.axes} coordinates to {network.channels} channels, "
-            f"the samples {samples.axes} to {samples.channels}"
+            f"the network has {channels} channels of {objective.name} at {network.axes} "
+            f"coordinates, the samples {samples.channels} at {samples.axes}"
         )
 
 

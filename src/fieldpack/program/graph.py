@@ -36,6 +36,15 @@ class Opcode(enum.IntEnum):
     TANH = 9
     GELU = 10
     SIGMOID = 11
+    COORDINATE = 12
+    SINE = 13
+    COSINE = 14
+    RELU = 15
+    ABSOLUTE = 16
+    GAUSSIAN = 17
+    COMPLEX_LINEAR = 18
+    GABOR = 19
+    HASH_GRID = 20
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,15 @@ ARITY: dict[Opcode, Arity] = {
     Opcode.TANH: Arity(1, 0, 0, 0),
     Opcode.GELU: Arity(1, 0, 0, 0),
     Opcode.SIGMOID: Arity(1, 0, 0, 0),
+    Opcode.COORDINATE: Arity(0, 0, 1, 0),
+    Opcode.SINE: Arity(1, 0, 0, 1),
+    Opcode.COSINE: Arity(1, 0, 0, 1),
+    Opcode.RELU: Arity(1, 0, 0, 0),
+    Opcode.ABSOLUTE: Arity(1, 0, 0, 0),
+    Opcode.GAUSSIAN: Arity(1, 0, 0, 0),
+    Opcode.COMPLEX_LINEAR: Arity(1, 1, 0, 0),
+    Opcode.GABOR: Arity(1, 0, 0, 2),
+    Opcode.HASH_GRID: Arity(0, 1, 2, 0),
 }
 
 
@@ -89,7 +107,8 @@ class Program:
     Attributes:
         axes: Number of coordinates d of a point.
         operations: In order of evaluation; the last one's result is the field's value.
-        tensors: Weights, float32; rank 2 (outputs, inputs) for `LINEAR`, rank 1 otherwise.
+        tensors: Weights, float32; rank 2 for `LINEAR` and `COMPLEX_LINEAR` (outputs, inputs) and
+            for `HASH_GRID` (entries, channels), rank 1 otherwise.
         channels: Channels of every operation's result.
 
     Raises:
@@ -129,9 +148,15 @@ class Program:
 
     @property
     def multiplications(self) -> int:
-        """Multiplications of the matrix products at one point."""
-        linear = [op for op in self.operations if op.opcode is Opcode.LINEAR]
-        return sum(self.tensors[op.tensors[0]].size for op in linear)
+        """Multiplications of the matrix products, and of hash grids, at one point."""
+        total = 0
+        for op in self.operations:
+            if op.opcode is Opcode.HASH_GRID:
+                total += (1 << self.axes) * op.integers[1]
+            elif op.opcode in (Opcode.LINEAR, Opcode.COMPLEX_LINEAR):
+                size = self.tensors[op.tensors[0]].size
+                total += size if op.opcode is Opcode.LINEAR else 2 * size
+        return total
 
     def with_tensors(self, tensors: Sequence[NDArray[np.float32]]) -> Program:
         """Return the same operations with other weights of the same shapes."""
@@ -170,6 +195,26 @@ class Program:
                 if tensors[0].ndim != 2 or tensors[0].shape[1] != inputs[0]:
                     raise FormatError(f"operation {index} (linear): matrix and input disagree")
                 result = tensors[0].shape[0]
+            case Opcode.COMPLEX_LINEAR:
+                if inputs[0] % 2:
+                    raise FormatError(f"operation {index} ({name}): the input is not complex")
+                if tensors[0].ndim != 2 or tensors[0].shape[1] != inputs[0]:
+                    raise FormatError(f"operation {index} ({name}): matrix and input disagree")
+                result = 2 * tensors[0].shape[0]
+            case Opcode.GABOR:
+                if inputs[0] % 2:
+                    raise FormatError(f"operation {index} ({name}): the input is not complex")
+                result = inputs[0]
+            case Opcode.COORDINATE:
+                self._check_axis(index, name, operation.integers[0], 1)
+                result = 1
+            case Opcode.HASH_GRID:
+                cells, result = operation.integers
+                self._check_axis(index, name, 0, cells)
+                if tensors[0].ndim != 2 or not tensors[0].shape[0]:
+                    raise FormatError(f"operation {index} ({name}) has no table")
+                if tensors[0].shape[1] != result:
+                    raise FormatError(f"operation {index} ({name}): table and channels disagree")
             case Opcode.ADD | Opcode.MULTIPLY:
                 if inputs[0] != inputs[1]:
                     raise FormatError(f"operation {index} ({name}): inputs differ in channels")
@@ -262,6 +307,55 @@ class ProgramBuilder:
     def sigmoid(self, value: int) -> int:
         """Logistic function."""
         return self._add(Opcode.SIGMOID, inputs=(value,))
+
+    def coordinate(self, axis: int) -> int:
+        """The coordinate of an axis, in [-1, 1] within the domain: one channel."""
+        return self._add(Opcode.COORDINATE, integers=(axis,))
+
+    def sine(self, value: int, frequency: float = 1.0) -> int:
+        """`sin(frequency · value)`; the frequency is rounded to float32."""
+        return self._add(Opcode.SINE, inputs=(value,), floats=(float(np.float32(frequency)),))
+
+    def cosine(self, value: int, frequency: float = 1.0) -> int:
+        """`cos(frequency · value)`; the frequency is rounded to float32."""
+        return self._add(Opcode.COSINE, inputs=(value,), floats=(float(np.float32(frequency)),))
+
+    def relu(self, value: int) -> int:
+        """The larger of the value and 0."""
+        return self._add(Opcode.RELU, inputs=(value,))
+
+    def absolute(self, value: int) -> int:
+        """The value without its sign."""
+        return self._add(Opcode.ABSOLUTE, inputs=(value,))
+
+    def gaussian(self, value: int) -> int:
+        """`exp(-value²)`."""
+        return self._add(Opcode.GAUSSIAN, inputs=(value,))
+
+    def complex_linear(self, value: int, weight: ArrayLike) -> int:
+        """Complex matrix times a complex value, whose real channels come before the imaginary.
+
+        Args:
+            value: 2n channels.
+            weight: (outputs, 2n): the real, then the imaginary parts of each row.
+        """
+        return self._add(Opcode.COMPLEX_LINEAR, inputs=(value,), tensor=weight)
+
+    def gabor(self, value: int, omega: float, scale: float) -> int:
+        """`exp(i · omega · z - |scale · z|²)` of a complex value z; constants become float32."""
+        floats = (float(np.float32(omega)), float(np.float32(scale)))
+        return self._add(Opcode.GABOR, inputs=(value,), floats=floats)
+
+    def hash_grid(self, cells: int, table: ArrayLike) -> int:
+        """Vectors at the corners of a grid of `cells` an axis, interpolated linearly.
+
+        Args:
+            cells: Cells of the grid along every axis, over the domain.
+            table: (entries, channels). A grid with more corners than entries shares them, by a
+                hash of the corner (docs/format.md, "Hash grid").
+        """
+        size = np.shape(table)[1]
+        return self._add(Opcode.HASH_GRID, tensor=table, integers=(cells, size))
 
     def _add(
         self,

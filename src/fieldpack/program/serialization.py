@@ -130,15 +130,20 @@ def _read_operation(
     integers = tuple(reader.varint() for _ in range(arity.integers))
     floats = tuple(reader.float32() for _ in range(arity.floats))
     result = channels[inputs[0]] if inputs else integers[-1]
+    if opcode is Opcode.COORDINATE:
+        result = 1
     if not 1 <= result <= MAX_CHANNELS:
         raise FormatError(f"{_NAME}: operation {index} has {result} channels")
     if not arity.tensors:
         return Operation(opcode, inputs, (), integers, floats), None, result
-    length = reader.varint(limit=MAX_CHANNELS)
+    length = reader.varint(limit=MAX_WEIGHTS if opcode is Opcode.HASH_GRID else MAX_CHANNELS)
     if not length:
         raise FormatError(f"{_NAME}: operation {index} has empty weights")
     shape: tuple[int, ...] = (length,)
-    if opcode is Opcode.LINEAR:
+    if opcode in (Opcode.LINEAR, Opcode.COMPLEX_LINEAR, Opcode.HASH_GRID):
         shape = (length, result)
+    if opcode is Opcode.LINEAR:
         result = length
+    elif opcode is Opcode.COMPLEX_LINEAR:
+        result = 2 * length
     return Operation(opcode, inputs, (tensors,), integers, floats), shape, result

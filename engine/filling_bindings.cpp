@@ -1,0 +1,61 @@
+// What Python sees of the filling network.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
+
+#include <array>
+#include <memory>
+#include <stdexcept>
+
+#include "filling/network.hpp"
+#include "parallel/threads.hpp"
+
+namespace nb = nanobind;
+using namespace nb::literals;
+
+namespace {
+
+using fieldpack::filling::Network;
+using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+using Image = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
+using Mask = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+
+void require(bool holds, const char* message) {
+  if (!holds) throw std::invalid_argument(message);
+}
+
+nb::ndarray<nb::numpy, float> run(const Network& network, Image guess, Mask mask, int threads) {
+  const std::size_t shape[] = {guess.shape(0), guess.shape(1), guess.shape(2)};
+  require(shape[2] == 3, "the guess has three channels");
+  require(mask.shape(0) == shape[0] && mask.shape(1) == shape[1], "the mask has the guess's size");
+  require(shape[0] > 0 && shape[1] > 0 && shape[0] % 8 == 0 && shape[1] % 8 == 0 &&
+              shape[0] <= 1 << 15 && shape[1] <= 1 << 15,
+          "sides are multiples of eight, 32768 at most");
+  std::unique_ptr<float[]> out(new float[guess.size()]);
+  {
+    nb::gil_scoped_release release;
+    network.run(guess.data(), mask.data(), int(shape[0]), int(shape[1]),
+                fieldpack::usable_threads(threads), out.get());
+  }
+  float* raw = out.release();
+  nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return nb::ndarray<nb::numpy, float>(raw, 3, shape, owner);
+}
+
+}  // namespace
+
+void bind_filling(nb::module_& module) {
+  nb::class_<Network>(module, "FillingNetwork")
+      .def(
+          "__init__",
+          [](Network* self, std::array<int, 3> widths, Parameters parameters) {
+            for (const int width : widths)
+              require(width > 0 && width % 8 == 0 && width <= 512,
+                      "widths are multiples of eight, 512 at most");
+            require(parameters.size() == Network::parameters(widths),
+                    "the parameters are not as many as a network of these widths has");
+            new (self) Network(widths, parameters.data());
+          },
+          "widths"_a, "parameters"_a)
+      .def("run", run, "guess"_a, "mask"_a, "threads"_a = 1);
+}

@@ -1,0 +1,331 @@
+"""From a picture with missing pixels to a whole one, or to a field of it."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from fieldpack.codec.encoder import PASSES, encode_pyramid
+from fieldpack.codec.fit import Progress
+from fieldpack.errors import RequestError
+from fieldpack.field import Field, pyramid_file
+from fieldpack.filling.noise import estimate_noise
+from fieldpack.filling.proposal import propose
+from fieldpack.filling.samples import Samples, propose_from_samples
+from fieldpack.signals import Colour, Picture, picture_from, read_picture
+from fieldpack.signals.description import (
+    PictureDescription,
+    from_units,
+    to_units,
+    value_ranges,
+)
+
+DEFAULT_EFFORT = 5
+FIELD_LAMBDA = 1e-4
+"""Loss of a bit a pixel where nothing is noise: the field is near to the samples."""
+LAMBDA_PER_VARIANCE = 1.0
+"""Lambda by the noise's variance."""
+PROPOSED_WEIGHT = 0.1
+"""Of a proposed sample in the fit; a known one has 1."""
+
+Source = str | os.PathLike[str] | Picture | NDArray[np.generic] | Image.Image
+MaskSource = str | os.PathLike[str] | Picture | NDArray[np.bool_] | Image.Image
+FloatArray = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Noise = float | Literal["auto"]
+
+_WITHOUT_ALPHA = {Colour.GREY_ALPHA: Colour.GREY, Colour.RGBA: Colour.RGB}
+_PROPOSING_SHARE = 0.3  # of the progress, where a fit follows
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much work goes into it.
+
+    Attributes:
+        effort: 1 (fast) to 9 (good).
+        seed: Of the fit's noise.
+        threads: Threads of the engine, at least 1.
+        callback: Told the part done, 0 to 1.
+    """
+
+    effort: int
+    seed: int
+    threads: int
+    callback: Callable[[float], Any] | None
+
+    @classmethod
+    def of(
+        cls, effort: int, seed: int, threads: int, callback: Callable[[float], Any] | None
+    ) -> Effort:
+        """Check what a caller asks for; raises RequestError."""
+        if effort not in PASSES:
+            raise RequestError(f"the effort is 1 to 9, not {effort}")
+        if seed < 0 or threads < 0:
+            raise RequestError("seed and threads are not negative")
+        return cls(effort, seed, threads or os.cpu_count() or 1, callback)
+
+    def tell(self, done: float) -> None:
+        """Tell the callback, if there is one."""
+        if self.callback:
+            self.callback(done)
+
+
+def fill(
+    picture: Source,
+    mask: MaskSource | None = None,
+    *,
+    refit: bool = False,
+    denoise: Noise | None = None,
+    effort: int = DEFAULT_EFFORT,
+    seed: int = 0,
+    threads: int = 0,
+    callback: Callable[[float], Any] | None = None,
+) -> NDArray[np.generic]:
+    """Rebuild what is missing in a picture.
+
+    A network that was trained to guess hidden pixels of photographs and drawn text proposes the
+    missing ones; it is evaluated on several views of the picture, mirrored, turned and shifted, and
+    the results are averaged. Known pixels stay as they are, unless `refit` or `denoise` asks for
+    the values of a field: a pyramid (see `encode`) that is fitted to the known samples and, with a
+    small weight, to the proposed ones.
+
+    Args:
+        picture: A path, an array (H, W) or (H, W, C), or a Pillow image.
+        mask: (H, W) bool, true where a pixel is known; or a picture of that size, or its path,
+            whose bright pixels are. Without it, the picture's alpha channel tells: pixels at least
+            half opaque are known, and the result has no alpha.
+        refit: Return the field's own values everywhere.
+        denoise: Standard deviation of the noise in the known samples, in their own unit (levels of
+            an integer picture); or "auto" to estimate it from them. Implies `refit`.
+        effort: 1 (fast) to 9 (good): how many views, and how many passes of a fit.
+        seed: Of the fit's noise.
+        threads: Threads; 0 means one for each core. The result does not depend on it.
+        callback: Told the part done, 0 to 1, now and then.
+
+    Returns:
+        Samples of the type that came in: (H, W) of a grey picture, (H, W, C) of others.
+
+    Raises:
+        SignalError: The picture or mask cannot be read or represented.
+        RequestError: Nothing is known, the mask is of another size, or an argument is out of range.
+    """
+    work = Effort.of(effort, seed, threads, callback)
+    filled = fill_picture(load(picture), mask, refit, denoise, work)
+    samples = filled.samples[:, :, 0] if filled.channels == 1 else filled.samples
+    return samples.astype(np.bool_) if filled.bit_depth == 1 else samples
+
+
+def fill_field(
+    picture: Source,
+    mask: MaskSource | None = None,
+    *,
+    denoise: Noise | None = None,
+    effort: int = DEFAULT_EFFORT,
+    seed: int = 0,
+    threads: int = 0,
+    callback: Callable[[float], Any] | None = None,
+) -> Field:
+    """Rebuild what is missing in a picture, as a field: what `fill` draws with `refit`.
+
+    Arguments and errors are those of `fill`.
+    """
+    work = Effort.of(effort, seed, threads, callback)
+    known = Known.of(load(picture), mask)
+    return known.field(known.proposed(work), denoise, work)
+
+
+def fill_samples(
+    coordinates: NDArray[np.floating[Any]],
+    values: NDArray[np.generic],
+    size: tuple[int, int] | None = None,
+    *,
+    effort: int = DEFAULT_EFFORT,
+    threads: int = 0,
+    callback: Callable[[float], Any] | None = None,
+) -> NDArray[np.generic]:
+    """Draw a picture from scattered samples.
+
+    Args:
+        coordinates: (n, 2), x then y in pixels of the result: the centre of the pixel in column i
+            and row j is at (i, j).
+        values: (n,) or (n, C), C = 1 to 4 (grey, grey and alpha, RGB, RGBA), uint8, uint16, float32
+            or float64.
+        size: (width, height) of the result; the smallest that holds all samples if not told.
+        effort: 1 (fast) to 9 (good).
+        threads: Threads; 0 means one for each core. The result does not depend on it.
+        callback: Told the part done, 0 to 1, now and then.
+
+    Returns:
+        (H, W) or (H, W, C) samples of the type of `values`, float64 as float32.
+
+    Raises:
+        SignalError: The samples are of a wrong shape or type, not finite, or outside the picture.
+        RequestError: An argument is out of range.
+    """
+    work = Effort.of(effort, 0, threads, callback)
+    picture = fill_from_samples(Samples.of(coordinates, values, size), work)
+    return picture.samples[:, :, 0] if picture.channels == 1 else picture.samples
+
+
+def fill_picture(
+    picture: Picture, mask: MaskSource | None, refit: bool, denoise: Noise | None, work: Effort
+) -> Picture:
+    """Do the work of `fill`."""
+    known = Known.of(picture, mask)
+    proposed = known.proposed(work)
+    if refit or denoise is not None:
+        return known.field(proposed, denoise, work).picture()
+    return known.picture_of(proposed)
+
+
+def fill_from_samples(samples: Samples, work: Effort) -> Picture:
+    """Do the work of `fill_samples`."""
+    units = units_of(samples.values, samples.bit_depth)
+    image = propose_from_samples(
+        samples, from_units(samples.values, units), work.effort, work.threads, work.tell
+    )
+    return Picture(_levels(to_units(image, units), samples.bit_depth), samples.colour,
+                   samples.bit_depth)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """A picture, which of its pixels are known, and its samples in the units of a field.
+
+    Attributes:
+        picture: Without the alpha that served as the mask.
+        mask: (H, W), true where known.
+        description: Of the picture; ranges of floats are those of the known samples.
+        image: (H, W, C) in [0, 1] where known.
+    """
+
+    picture: Picture
+    mask: Mask
+    description: PictureDescription
+    image: FloatArray
+
+    @classmethod
+    def of(cls, picture: Picture, mask: MaskSource | None) -> Known:
+        """Bring a picture and its mask together; raises as `fill` does."""
+        if mask is not None:
+            known = _read_mask(mask)
+            if known.shape != picture.samples.shape[:2]:
+                raise RequestError(
+                    f"the mask has {known.shape[1]} x {known.shape[0]} pixels, "
+                    f"the picture {picture.width} x {picture.height}"
+                )
+        elif picture.colour in _WITHOUT_ALPHA:
+            half = 0.5 if picture.bit_depth == 32 else picture.peak / 2
+            known = np.asarray(picture.samples[:, :, -1] >= half)
+            opaque = np.ascontiguousarray(picture.samples[:, :, :-1])
+            picture = replace(picture, samples=opaque, colour=_WITHOUT_ALPHA[picture.colour])
+        else:
+            raise RequestError("nothing tells what is missing: give a mask, or an alpha channel")
+        if not known.any():
+            raise RequestError("no pixel is known: there is nothing to fill from")
+        units = units_of(picture.samples[known], picture.bit_depth)
+        description = PictureDescription(
+            picture.width,
+            picture.height,
+            picture.colour,
+            picture.bit_depth,
+            units if picture.bit_depth == 32 else (),
+        )
+        image = np.ascontiguousarray(from_units(picture.samples, units))
+        image[~known] = 0  # not to be looked at, whatever it is
+        return cls(replace(picture, palette=None), known, description, image)
+
+    def proposed(self, work: Effort) -> FloatArray:
+        """Return values at all pixels, the known ones as they are."""
+        if self.mask.all():
+            return self.image
+        return propose(self.image, self.mask, work.effort, work.threads, work.tell)
+
+    def picture_of(self, image: FloatArray) -> Picture:
+        """Return a picture whose known samples are the very ones, and others those of `image`."""
+        levels = _levels(to_units(image, self.description.units), self.picture.bit_depth)
+        samples = np.where(self.mask[:, :, np.newaxis], self.picture.samples, levels)
+        return replace(self.picture, samples=samples)
+
+    def field(self, proposed: FloatArray, denoise: Noise | None, work: Effort) -> Field:
+        """Fit a pyramid to the known samples and, with a small weight, the proposed ones."""
+        lambda_ = FIELD_LAMBDA
+        if denoise is not None:
+            lambda_ = max(lambda_, LAMBDA_PER_VARIANCE * self.noise(denoise) ** 2)
+        weights = np.where(self.mask, np.float32(1), np.float32(PROPOSED_WEIGHT))
+
+        def on_pass(state: Progress) -> None:
+            done = (state.step + 1) / state.passes
+            work.tell(_PROPOSING_SHARE + (1 - _PROPOSING_SHARE) * done)
+
+        encoded = encode_pyramid(
+            proposed,
+            lambda_,
+            work.effort,
+            weights=np.repeat(weights[:, :, np.newaxis], proposed.shape[2], axis=2),
+            seed=work.seed,
+            threads=work.threads,
+            callback=on_pass,
+        )
+        file = pyramid_file(
+            self.description, encoded.payload, icc_profile=self.picture.icc_profile
+        )
+        return Field(file, threads=work.threads)
+
+    def noise(self, denoise: Noise) -> float:
+        """Return the noise's standard deviation in the units of a field."""
+        if denoise == "auto":
+            return estimate_noise(self.image, self.mask)
+        if isinstance(denoise, str) or not (math.isfinite(denoise) and denoise >= 0):
+            raise RequestError(f'the noise is a standard deviation or "auto", not {denoise!r}')
+        lowest, highest = np.array(self.description.units).T
+        return float(denoise / np.mean(highest - lowest))
+
+
+def load(picture: Source) -> Picture:
+    """Read a picture, whatever it comes as."""
+    if isinstance(picture, str | os.PathLike):
+        return read_picture(picture)
+    return picture if isinstance(picture, Picture) else picture_from(picture)
+
+
+def units_of(values: NDArray[np.generic], bit_depth: int) -> tuple[tuple[float, float], ...]:
+    """Return what 0 and 1 stand for in each channel of values (n, C)."""
+    if bit_depth == 32:
+        return value_ranges(values)
+    return ((0.0, float((1 << bit_depth) - 1)),) * values.shape[1]
+
+
+def _levels(values: FloatArray, bit_depth: int) -> NDArray[np.generic]:
+    if bit_depth == 32:
+        return values
+    dtype = np.uint16 if bit_depth == 16 else np.uint8
+    return np.rint(np.clip(values, 0, (1 << bit_depth) - 1)).astype(dtype)
+
+
+def _read_mask(mask: MaskSource) -> Mask:
+    if isinstance(mask, np.ndarray):
+        if mask.dtype != np.bool_ or mask.ndim != 2:
+            raise RequestError(
+                f"a mask is a bool array (H, W), true where a pixel is known, "
+                f"not {mask.dtype} of shape {mask.shape}"
+            )
+        return mask
+    picture = load(mask)
+    colours = picture.samples[:, :, : len(_COLOURS_ONLY[picture.colour])]
+    half = 0.5 if picture.bit_depth == 32 else picture.peak / 2
+    return np.asarray(colours.mean(axis=2) >= half)
+
+
+_COLOURS_ONLY = {
+    Colour.GREY: "k", Colour.GREY_ALPHA: "k", Colour.RGB: "rgb", Colour.RGBA: "rgb",
+    Colour.CMYK: "cmyk",
+}  # fmt: skip

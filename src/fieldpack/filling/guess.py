@@ -1,0 +1,60 @@
+"""A first guess at missing pixels: averages of what is known around, coarse to fine.
+
+Pull-push: Gortler, Grzeszczuk, Szeliski, Cohen, "The lumigraph", 1996, section 3.4.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+def pull_push(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
+    """Fill in smoothly from all distances.
+
+    Args:
+        image: (H, W, C); what stands at missing pixels does not matter.
+        mask: (H, W), true where known, somewhere at least.
+
+    Returns:
+        (H, W, C): `image` where known; elsewhere, interpolated between the averages over the
+        smallest cells of 2^k x 2^k pixels that hold anything known.
+    """
+    value = np.where(mask[:, :, np.newaxis], image, np.float32(0))
+    weight = mask.astype(np.float32)
+    values, weights = [value], [weight]
+    while min(weight.shape) > 1:
+        total, count = _sum_of_four(value), _sum_of_four(weight)
+        value = total / np.maximum(count, 1)[:, :, np.newaxis]
+        weight = (count > 0).astype(np.float32)
+        values.append(value)
+        weights.append(weight)
+    mean = value.sum((0, 1)) / weight.sum()
+    guess = np.where(weight[:, :, np.newaxis] > 0, value, mean.astype(np.float32))
+    for value, weight in zip(values[-2::-1], weights[-2::-1], strict=True):
+        finer = _double(_double(guess, value.shape[0]).swapaxes(0, 1), value.shape[1])
+        guess = np.where(weight[:, :, np.newaxis] > 0, value, finer.swapaxes(0, 1))
+    return np.ascontiguousarray(guess)
+
+
+def _sum_of_four(plane: FloatArray) -> FloatArray:
+    """Sums over cells of 2 x 2 pixels, those at odd ends over fewer."""
+    for axis in (0, 1):
+        rows = np.moveaxis(plane, axis, 0)
+        total = rows[0::2].copy()
+        total[: len(rows) // 2] += rows[1::2]
+        plane = np.moveaxis(total, 0, axis)
+    return plane
+
+
+def _double(plane: FloatArray, rows: int) -> FloatArray:
+    """Twice the rows, linearly interpolated between the centres."""
+    before = np.concatenate((plane[:1], plane[:-1]))
+    after = np.concatenate((plane[1:], plane[-1:]))
+    out = np.empty((2 * len(plane), *plane.shape[1:]), np.float32)
+    near, far = np.float32(0.75), np.float32(0.25)
+    out[0::2] = near * plane + far * before
+    out[1::2] = near * plane + far * after
+    return out[:rows]

@@ -1,13 +1,16 @@
-// What Python sees of the filling network.
+// What Python sees of filling in: the first guess and the network.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/array.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include "filling/network.hpp"
+#include "filling/relaxation.hpp"
 #include "parallel/threads.hpp"
 
 namespace nb = nanobind;
@@ -24,6 +27,12 @@ void require(bool holds, const char* message) {
   if (!holds) throw std::invalid_argument(message);
 }
 
+nb::ndarray<nb::numpy, float> to_numpy(std::unique_ptr<float[]> data, const std::size_t* shape) {
+  float* raw = data.release();
+  nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<float*>(p); });
+  return nb::ndarray<nb::numpy, float>(raw, 3, shape, owner);
+}
+
 nb::ndarray<nb::numpy, float> run(const Network& network, Image guess, Mask mask, int threads) {
   const std::size_t shape[] = {guess.shape(0), guess.shape(1), guess.shape(2)};
   require(shape[2] == 3, "the guess has three channels");
@@ -37,9 +46,25 @@ nb::ndarray<nb::numpy, float> run(const Network& network, Image guess, Mask mask
     network.run(guess.data(), mask.data(), int(shape[0]), int(shape[1]),
                 fieldpack::usable_threads(threads), out.get());
   }
-  float* raw = out.release();
-  nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return nb::ndarray<nb::numpy, float>(raw, 3, shape, owner);
+  return to_numpy(std::move(out), shape);
+}
+
+nb::ndarray<nb::numpy, float> relax(
+    Image values, nb::ndarray<const bool, nb::ndim<2>, nb::c_contig, nb::device::cpu> mask,
+    float tension, float momentum, int iterations, int threads) {
+  const std::size_t shape[] = {values.shape(0), values.shape(1), values.shape(2)};
+  require(values.size() > 0 && shape[0] <= 1 << 30 && shape[1] * shape[2] <= 1 << 30,
+          "the values are none, or too many");
+  require(mask.shape(0) == shape[0] && mask.shape(1) == shape[1], "the mask has the values' size");
+  std::unique_ptr<float[]> out(new float[values.size()]);
+  std::copy_n(values.data(), values.size(), out.get());
+  {
+    nb::gil_scoped_release release;
+    fieldpack::filling::relax(out.get(), reinterpret_cast<const unsigned char*>(mask.data()),
+                              int(shape[0]), int(shape[1]), int(shape[2]), tension, momentum,
+                              iterations, fieldpack::usable_threads(threads));
+  }
+  return to_numpy(std::move(out), shape);
 }
 
 }  // namespace
@@ -58,4 +83,6 @@ void bind_filling(nb::module_& module) {
           },
           "widths"_a, "parameters"_a)
       .def("run", run, "guess"_a, "mask"_a, "threads"_a = 1);
+  module.def("relax", relax, "values"_a, "mask"_a, "tension"_a, "momentum"_a, "iterations"_a,
+             "threads"_a = 1);
 }

@@ -3,10 +3,10 @@
     python prior/train_filling.py --data DIR --out STATE.pt --steps 20000
 
 DIR holds train/ with MANIFEST.tsv and the pictures it lists. Every step draws patches from the
-pictures and from text that is drawn for the purpose, hides pixels in many ways, and lets the network
-guess them. The loss of a patch is the root of the mean squared error at the hidden pixels, so that
-smooth patches count too. The state is written every few minutes, and a later call with the same file
-goes on from there; `--steps` counts all of them.
+pictures and from text that is drawn for the purpose, hides pixels in many ways, and lets the
+network guess them. The loss of a patch is the root of the mean squared error at the hidden pixels,
+so that smooth patches count too. The state is written now and then, and a later call with the same
+file goes on from there; `--steps` counts all of them.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from prior.filling_network import FillingNetwork, pull_push
+from prior.filling_network import FillingNetwork, thin_plate
 from prior.train import VALIDATION_SOURCES, read
 
-PATCH, BATCH = 80, 12
-RATE, WARM_UP, AVERAGING = 2e-3, 200, 0.998
+PATCH, BATCH = 72, 8
+RATE, WARM_UP, AVERAGING = 1.5e-3, 200, 0.998
 PIXELS = NDArray[np.uint8]
 MASK = NDArray[np.bool_]
 
@@ -37,8 +37,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=20000)
-    parser.add_argument("--save-every", type=int, default=500)
+    parser.add_argument("--steps", type=int, default=12000)
+    parser.add_argument("--save-every", type=int, default=1000)
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -66,10 +66,15 @@ def main() -> None:
         patches = [draw_patch(pictures, fonts, random) for _ in range(BATCH)]
         masks = [draw_mask(PATCH, PATCH, random) for _ in range(BATCH)]
         image, mask = tensors(patches, masks)
-        rate = RATE * min(1, (step + 1) / WARM_UP) * 0.5 * (1 + math.cos(math.pi * step / options.steps))
+        rate = (
+            RATE
+            * min(1, (step + 1) / WARM_UP)
+            * 0.5
+            * (1 + math.cos(math.pi * step / options.steps))
+        )
         for group in optimiser.param_groups:
             group["lr"] = rate
-        loss = root_error(network(pull_push(image, mask), mask), image, mask).mean()
+        loss = root_error(network(thin_plate(image, mask), mask), image, mask).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
@@ -196,10 +201,16 @@ def _draw_mask(height: int, width: int, random: np.random.Generator) -> MASK:
         elif random.random() < 0.4:
             size = int(random.integers(10, 40))
             place = random.integers(-size, (width, height)).tolist()
-            pencil.text(place, "".join(random.choice(list(string.printable[:62]), 12)), 0,
-                        font=ImageFont.load_default(size))
+            pencil.text(
+                place,
+                "".join(random.choice(list(string.printable[:62]), 12)),
+                0,
+                font=ImageFont.load_default(size),
+            )
         else:
-            points = random.integers(-10, (width + 10, height + 10), (int(random.integers(2, 5)), 2))
+            points = random.integers(
+                -10, (width + 10, height + 10), (int(random.integers(2, 5)), 2)
+            )
             pencil.line([tuple(p) for p in points.tolist()], 0, int(random.integers(1, 9)))
     mask = np.asarray(image)
     if random.random() < 0.15:
@@ -235,14 +246,14 @@ def validate(average: list[torch.Tensor], pictures: list[PIXELS], fonts: list[Pa
         values = []
         for picture in pictures[:: max(1, len(pictures) // 12)]:
             image, known = tensors([picture[100:356, 100:356]], [mask])
-            guess = network(pull_push(image, known), known).clamp(0, 1)
+            guess = network(thin_plate(image, known), known).clamp(0, 1)
             missing = (1 - known).expand_as(image) > 0
             values.append(-10 * math.log10(float((guess - image)[missing].square().mean()) + 1e-9))
         parts.append(f"{name} {np.mean(values):.3f}")
     values = []
     for _ in range(16):
         image, known = tensors([draw_text(fonts, random)], [grid[:PATCH, :PATCH]])
-        guess = network(pull_push(image, known), known).clamp(0, 1)
+        guess = network(thin_plate(image, known), known).clamp(0, 1)
         values.append(-10 * math.log10(float((guess - image).square().mean()) + 1e-9))
     parts.append(f"text {np.mean(values):.3f}")
     return "PSNR " + ", ".join(parts)

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,7 @@ from fieldpack.filling.samples import Samples, propose_from_samples
 from fieldpack.signals import Colour, Picture, picture_from, read_picture
 from fieldpack.signals.description import (
     PictureDescription,
+    Range,
     from_units,
     to_units,
     value_ranges,
@@ -71,6 +73,14 @@ class Effort:
         if seed < 0 or threads < 0:
             raise RequestError("seed and threads are not negative")
         return cls(effort, seed, threads or os.cpu_count() or 1, callback)
+
+    def part(self, first: float, last: float) -> Effort:
+        """Return the same for work that takes the callback from one part done to another."""
+
+        def tell(done: float) -> None:
+            self.tell(first + (last - first) * done)
+
+        return replace(self, callback=tell)
 
     def tell(self, done: float) -> None:
         """Tell the callback, if there is one."""
@@ -139,7 +149,8 @@ def fill_field(
     """
     work = Effort.of(effort, seed, threads, callback)
     known = Known.of(load(picture), mask)
-    return known.field(known.proposed(work), denoise, work)
+    sigma = None if denoise is None else known.noise(denoise)
+    return known.field(sigma, work)
 
 
 def fill_samples(
@@ -180,10 +191,10 @@ def fill_picture(
 ) -> Picture:
     """Do the work of `fill`."""
     known = Known.of(picture, mask)
-    proposed = known.proposed(work)
-    if refit or denoise is not None:
-        return known.field(proposed, denoise, work).picture()
-    return known.picture_of(proposed)
+    sigma = None if denoise is None else known.noise(denoise)
+    if refit or sigma is not None:
+        return known.field(sigma, work).picture()
+    return known.picture_of(known.proposed(work))
 
 
 def fill_from_samples(samples: Samples, work: Effort) -> Picture:
@@ -192,25 +203,21 @@ def fill_from_samples(samples: Samples, work: Effort) -> Picture:
     image = propose_from_samples(
         samples, from_units(samples.values, units), work.effort, work.threads, work.tell
     )
-    return Picture(_levels(to_units(image, units), samples.bit_depth), samples.colour,
-                   samples.bit_depth)
+    levels = _levels(to_units(image, units), samples.bit_depth)
+    return Picture(levels, samples.colour, samples.bit_depth)
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """A picture, which of its pixels are known, and its samples in the units of a field.
+    """A picture, and which of its pixels are known.
 
     Attributes:
         picture: Without the alpha that served as the mask.
-        mask: (H, W), true where known.
-        description: Of the picture; ranges of floats are those of the known samples.
-        image: (H, W, C) in [0, 1] where known.
+        mask: (H, W), true where known, somewhere at least.
     """
 
     picture: Picture
     mask: Mask
-    description: PictureDescription
-    image: FloatArray
 
     @classmethod
     def of(cls, picture: Picture, mask: MaskSource | None) -> Known:
@@ -223,25 +230,34 @@ class Known:
                     f"the picture {picture.width} x {picture.height}"
                 )
         elif picture.colour in _WITHOUT_ALPHA:
-            half = 0.5 if picture.bit_depth == 32 else picture.peak / 2
-            known = np.asarray(picture.samples[:, :, -1] >= half)
+            known = _is_bright(picture.samples[:, :, -1], picture)
             opaque = np.ascontiguousarray(picture.samples[:, :, :-1])
-            picture = replace(picture, samples=opaque, colour=_WITHOUT_ALPHA[picture.colour])
+            bare = _WITHOUT_ALPHA[picture.colour]
+            picture = replace(picture, samples=opaque, colour=bare, palette=None)
         else:
             raise RequestError("nothing tells what is missing: give a mask, or an alpha channel")
         if not known.any():
             raise RequestError("no pixel is known: there is nothing to fill from")
-        units = units_of(picture.samples[known], picture.bit_depth)
-        description = PictureDescription(
-            picture.width,
-            picture.height,
-            picture.colour,
-            picture.bit_depth,
-            units if picture.bit_depth == 32 else (),
+        # What is filled in need not be of the palette's colours.
+        return cls(picture if known.all() else replace(picture, palette=None), known)
+
+    @cached_property
+    def description(self) -> PictureDescription:
+        """The picture's; ranges of floats are those of the known samples."""
+        picture = self.picture
+        ranges: tuple[Range, ...] = ()
+        if picture.bit_depth == 32:
+            ranges = units_of(picture.samples[self.mask], 32)
+        return PictureDescription(
+            picture.width, picture.height, picture.colour, picture.bit_depth, ranges
         )
-        image = np.ascontiguousarray(from_units(picture.samples, units))
-        image[~known] = 0  # not to be looked at, whatever it is
-        return cls(replace(picture, palette=None), known, description, image)
+
+    @cached_property
+    def image(self) -> FloatArray:
+        """(H, W, C), known samples in [0, 1], and zeros."""
+        image = np.ascontiguousarray(from_units(self.picture.samples, self.description.units))
+        image[~self.mask] = 0
+        return image
 
     def proposed(self, work: Effort) -> FloatArray:
         """Return values at all pixels, the known ones as they are."""
@@ -255,16 +271,23 @@ class Known:
         samples = np.where(self.mask[:, :, np.newaxis], self.picture.samples, levels)
         return replace(self.picture, samples=samples)
 
-    def field(self, proposed: FloatArray, denoise: Noise | None, work: Effort) -> Field:
-        """Fit a pyramid to the known samples and, with a small weight, the proposed ones."""
+    def field(self, sigma: float | None, work: Effort) -> Field:
+        """Fit a pyramid to the known samples and, with a small weight, the proposed ones.
+
+        Args:
+            sigma: Standard deviation of the noise in the picture's unit, or None.
+            work: How much to do.
+        """
         lambda_ = FIELD_LAMBDA
-        if denoise is not None:
-            lambda_ = max(lambda_, LAMBDA_PER_VARIANCE * self.noise(denoise) ** 2)
+        if sigma is not None:
+            lambda_ = max(lambda_, LAMBDA_PER_VARIANCE * (sigma / self._span) ** 2)
         weights = np.where(self.mask, np.float32(1), np.float32(PROPOSED_WEIGHT))
 
+        proposed = self.proposed(work.part(0, _PROPOSING_SHARE))
+        fitting = work.part(_PROPOSING_SHARE, 1)
+
         def on_pass(state: Progress) -> None:
-            done = (state.step + 1) / state.passes
-            work.tell(_PROPOSING_SHARE + (1 - _PROPOSING_SHARE) * done)
+            fitting.tell((state.step + 1) / state.passes)
 
         encoded = encode_pyramid(
             proposed,
@@ -275,19 +298,21 @@ class Known:
             threads=work.threads,
             callback=on_pass,
         )
-        file = pyramid_file(
-            self.description, encoded.payload, icc_profile=self.picture.icc_profile
-        )
+        file = pyramid_file(self.description, encoded.payload, icc_profile=self.picture.icc_profile)
         return Field(file, threads=work.threads)
 
     def noise(self, denoise: Noise) -> float:
-        """Return the noise's standard deviation in the units of a field."""
+        """Return the noise's standard deviation in the picture's unit; raises RequestError."""
         if denoise == "auto":
-            return estimate_noise(self.image, self.mask)
+            return self._span * estimate_noise(self.image, self.mask)
         if isinstance(denoise, str) or not (math.isfinite(denoise) and denoise >= 0):
             raise RequestError(f'the noise is a standard deviation or "auto", not {denoise!r}')
+        return float(denoise)
+
+    @property
+    def _span(self) -> float:
         lowest, highest = np.array(self.description.units).T
-        return float(denoise / np.mean(highest - lowest))
+        return float(np.mean(highest - lowest))
 
 
 def load(picture: Source) -> Picture:
@@ -297,11 +322,12 @@ def load(picture: Source) -> Picture:
     return picture if isinstance(picture, Picture) else picture_from(picture)
 
 
-def units_of(values: NDArray[np.generic], bit_depth: int) -> tuple[tuple[float, float], ...]:
+def units_of(values: NDArray[np.generic], bit_depth: int) -> tuple[Range, ...]:
     """Return what 0 and 1 stand for in each channel of values (n, C)."""
     if bit_depth == 32:
         return value_ranges(values)
-    return ((0.0, float((1 << bit_depth) - 1)),) * values.shape[1]
+    channels: int = values.shape[1]
+    return ((0.0, float((1 << bit_depth) - 1)),) * channels
 
 
 def _levels(values: FloatArray, bit_depth: int) -> NDArray[np.generic]:
@@ -320,12 +346,12 @@ def _read_mask(mask: MaskSource) -> Mask:
             )
         return mask
     picture = load(mask)
-    colours = picture.samples[:, :, : len(_COLOURS_ONLY[picture.colour])]
+    colours = picture.samples
+    if picture.colour in _WITHOUT_ALPHA:
+        colours = colours[:, :, :-1]
+    return _is_bright(colours.mean(axis=2), picture)
+
+
+def _is_bright(values: NDArray[Any], picture: Picture) -> Mask:
     half = 0.5 if picture.bit_depth == 32 else picture.peak / 2
-    return np.asarray(colours.mean(axis=2) >= half)
-
-
-_COLOURS_ONLY = {
-    Colour.GREY: "k", Colour.GREY_ALPHA: "k", Colour.RGB: "rgb", Colour.RGBA: "rgb",
-    Colour.CMYK: "cmyk",
-}  # fmt: skip
+    return np.asarray(values >= half)

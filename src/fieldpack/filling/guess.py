@@ -1,18 +1,39 @@
-"""A first guess at missing pixels: averages of what is known around, coarse to fine.
-
-Pull-push: Gortler, Grzeszczuk, Szeliski, Cohen, "The lumigraph", 1996, section 3.4.
-"""
+"""A first guess at missing pixels: the smoothest surface through the known ones."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldpack import _engine
+
+TENSION, MOMENTUM, ITERATIONS = 0.5, 0.85, 24
+
 FloatArray = NDArray[np.float32]
 
 
+def thin_plate(image: FloatArray, mask: NDArray[np.bool_], threads: int = 1) -> FloatArray:
+    """Fill in with a thin plate under some tension: Smith and Wessel, 1990.
+
+    "Gridding with continuous curvature splines in tension", Geophysics 55. The plate starts from
+    `pull_push` and relaxes by gradient steps with momentum, so few that what is far from anything
+    known stays the average that it was.
+
+    Args:
+        image: (H, W, C); what stands at missing pixels does not matter.
+        mask: (H, W), true where known, somewhere at least.
+        threads: Threads of the engine; the result does not depend on it.
+
+    Returns:
+        (H, W, C): `image` where known.
+    """
+    return _engine.relax(pull_push(image, mask), mask, TENSION, MOMENTUM, ITERATIONS, threads)
+
+
 def pull_push(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:
-    """Fill in smoothly from all distances.
+    """Fill in with averages of what is known around, coarse to fine.
+
+    Gortler, Grzeszczuk, Szeliski, Cohen, "The lumigraph", 1996, section 3.4.
 
     Args:
         image: (H, W, C); what stands at missing pixels does not matter.

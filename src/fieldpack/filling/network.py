@@ -24,7 +24,7 @@ WIDTHS = (40, 64, 80)
 
 SIGNATURE = b"FPFN"
 _FILE = "photographs-1.filling"
-_SHA256 = "?"
+_SHA256 = "3ce9b44387db1663c2d71899416e48161c5662e0135b16b2db0fb4f387947b94"
 _LARGEST = 127
 
 FloatArray = NDArray[np.float32]

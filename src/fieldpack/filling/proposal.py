@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldpack import _engine
-from fieldpack.filling.guess import pull_push
+from fieldpack.filling.guess import thin_plate
 from fieldpack.filling.network import shipped_network
 
 VIEWS = {1: 1, 2: 2, 3: 4, 4: 8, 5: 8, 6: 16, 7: 16, 8: 32, 9: 32}
@@ -51,10 +51,11 @@ def propose(
     done = 0
     for group in groups:
         # A channel alone is grey: the same three times.
-        part = image[:, :, group if len(group) == 3 else group * 3]
-        total = np.zeros(part.shape, np.float32)
+        guess = thin_plate(image[:, :, group], mask, threads)
+        guess = np.broadcast_to(guess, (*mask.shape, 3))
+        total = np.zeros(guess.shape, np.float32)
         for view in range(views):
-            total += _through_view(network, part, mask, view, threads)
+            total += _through_view(network, guess, mask, view, threads)
             done += 1
             if progress:
                 progress(done / (views * len(groups)))
@@ -66,19 +67,19 @@ def propose(
 
 
 def _through_view(
-    network: _engine.FillingNetwork, image: FloatArray, mask: Mask, view: int, threads: int
+    network: _engine.FillingNetwork, guess: FloatArray, mask: Mask, view: int, threads: int
 ) -> FloatArray:
     """One evaluation, of the picture mirrored (bit 0), turned (bits 1, 2), shifted (3, 4)."""
     turns = (0, 2, 1, 3)[view >> 1 & 3]
     if view & 1:
-        image, mask = image[:, ::-1], mask[:, ::-1]
-    image, mask = np.rot90(image, turns), np.rot90(mask, turns)
+        guess, mask = guess[:, ::-1], mask[:, ::-1]
+    guess, mask = np.rot90(guess, turns), np.rot90(mask, turns)
     top, left = _SHIFTS[view >> 3]
     height, width = mask.shape
     bottom, right = -(height + top) % _CELL, -(width + left) % _CELL
     frame = (top, bottom), (left, right)
-    guess = np.pad(pull_push(image, mask), (*frame, (0, 0)), mode="edge")
     known = np.pad(mask.astype(np.float32), frame)
+    guess = np.pad(guess, (*frame, (0, 0)), mode="edge")
     out = _in_parts(network, guess, known, threads)
     out = np.rot90(out[top : top + height, left : left + width], -turns)
     return out[:, ::-1] if view & 1 else out

@@ -51,6 +51,13 @@ class Samples:
         """What the channels mean."""
         return _COLOURS[self.values.shape[1] - 1]
 
+    @property
+    def share(self) -> float:
+        """Pixels that hold a sample, of all."""
+        width, height = self.size
+        rows_and_columns = np.unique(np.rint(self.coordinates), axis=0)
+        return len(rows_and_columns) / (width * height)
+
     @classmethod
     def of(
         cls,
@@ -98,8 +105,8 @@ class Samples:
         if outside.any():
             x, y = points[np.argmax(outside)]
             raise SignalError(
-                f"{np.count_nonzero(outside)} samples lie outside the picture of {width} x {height} "
-                f"pixels, the first at ({x:g}, {y:g})"
+                f"{np.count_nonzero(outside)} samples lie outside the picture of "
+                f"{width} x {height} pixels, the first at ({x:g}, {y:g})"
             )
         return cls(points, stored, size)
 
@@ -134,7 +141,7 @@ def read_samples(path: str | os.PathLike[str], size: tuple[int, int] | None = No
 
 
 def _read_npz(path: str | os.PathLike[str]) -> tuple[NDArray[Any], NDArray[Any]]:
-    with np.load(path, allow_pickle=False) as arrays:
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
         if not isinstance(arrays, np.lib.npyio.NpzFile):
             raise SignalError("it is no archive of arrays")
         missing = {"coordinates", "values"} - set(arrays.files)

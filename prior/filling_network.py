@@ -12,8 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fieldpack.filling.guess import ITERATIONS, MOMENTUM, TENSION
-from fieldpack.filling.network import WIDTHS
+from fieldpack.filling.network import LEAK, WIDTHS
 
 
 class FillingNetwork(nn.Module):
@@ -39,12 +38,27 @@ class FillingNetwork(nn.Module):
         self.fine_out_1 = conv(one, one)
         self.fine_out_2 = conv(one, one)
         self.tail = conv(one, 12)
-        nn.init.zeros_(self.tail.weight)
-        assert self.tail.bias is not None
-        nn.init.zeros_(self.tail.bias)
+        # The first guess is a good one: begin near it.
+        for layer in self.children():
+            assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+            assert layer.bias is not None
+            inputs = layer.in_channels
+            if isinstance(layer, nn.Conv2d):
+                inputs *= layer.kernel_size[0] ** 2
+            scale = 0.02 if layer is self.tail else 1.0
+            nn.init.normal_(layer.weight, std=scale * (2 / inputs) ** 0.5)
+            nn.init.zeros_(layer.bias)
+        # What matters are small differences of neighbours, not how bright it is.
+        with torch.no_grad():
+            for channel in range(4):
+                own = self.head.weight[:, 4 * channel : 4 * channel + 4]
+                own -= own.mean((1, 2, 3), keepdim=True)
+                own *= 4 if channel < 3 else 1
 
     def forward(self, guess: Tensor, mask: Tensor) -> Tensor:
-        relu = functional.relu
+        def relu(x: Tensor) -> Tensor:
+            return functional.leaky_relu(x, LEAK)
+
         x = functional.pixel_unshuffle(torch.cat((guess - 0.5, mask - 0.5), 1), 2)
         fine = relu(self.fine_in(relu(self.head(x))))
         middle = relu(self.middle_in(relu(self.down_1(fine))))
@@ -53,42 +67,3 @@ class FillingNetwork(nn.Module):
         fine = relu(self.up_1(middle) + fine)
         fine = relu(self.fine_out_2(relu(self.fine_out_1(fine))))
         return guess + functional.pixel_shuffle(self.tail(fine), 2)
-
-
-def thin_plate(image: Tensor, mask: Tensor) -> Tensor:
-    """The first guess of fieldpack.filling.guess.thin_plate, for images (n, 3, H, W)."""
-    n, channels, height, width = image.shape
-    guess = pull_push(image, mask).reshape(n * channels, 1, height, width)
-    missing = 1 - mask.repeat_interleave(channels, 1).reshape_as(guess)
-    kernel = guess.new_tensor([[[[0, 1, 0], [1, -4, 1], [0, 1, 0]]]])
-
-    def laplacian(x: Tensor) -> Tensor:
-        return functional.conv2d(functional.pad(x, (1, 1, 1, 1), mode="replicate"), kernel)
-
-    step = missing / (64 + 8 * TENSION)
-    ahead = guess
-    for _ in range(ITERATIONS):
-        curvature = laplacian(ahead)
-        moved = ahead - step * (laplacian(curvature) - TENSION * curvature)
-        ahead = moved + MOMENTUM * (moved - guess)
-        guess = moved
-    return guess.reshape(image.shape)
-
-
-def pull_push(image: Tensor, mask: Tensor) -> Tensor:
-    """The first guess of fieldpack.filling.guess.pull_push, for images (n, 3, H, W)."""
-    values, weights = [image * mask], [mask]
-    while min(values[-1].shape[2:]) > 1:
-        pooled = functional.avg_pool2d(values[-1], 2, ceil_mode=True, count_include_pad=False)
-        weight = functional.avg_pool2d(weights[-1], 2, ceil_mode=True, count_include_pad=False)
-        inverse = torch.where(weight > 0, 1 / weight.clamp_min(1e-12), 0)
-        # A cell with any known pixel is known as well as one that is full.
-        values.append(pooled * inverse)
-        weights.append((weight > 0).to(weight.dtype))
-    known = values[-1].sum((2, 3), keepdim=True) / weights[-1].sum((2, 3), keepdim=True)
-    guess = torch.where(weights[-1] > 0, values[-1], known)
-    for value, weight in zip(values[-2::-1], weights[-2::-1], strict=True):
-        finer = functional.interpolate(guess, scale_factor=2, mode="bilinear", align_corners=False)
-        finer = finer[:, :, : value.shape[2], : value.shape[3]]
-        guess = torch.where(weight > 0, value, finer)
-    return guess

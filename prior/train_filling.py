@@ -24,11 +24,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from prior.filling_network import FillingNetwork, thin_plate
+from fieldpack.filling.guess import thin_plate
+from prior.filling_network import FillingNetwork
 from prior.train import VALIDATION_SOURCES, read
 
-PATCH, BATCH = 72, 8
-RATE, WARM_UP, AVERAGING = 1.5e-3, 200, 0.998
+PATCH, BATCH = 64, 8
+RATE, WARM_UP, AVERAGING = 2e-3, 200, 0.998
 PIXELS = NDArray[np.uint8]
 MASK = NDArray[np.bool_]
 
@@ -46,7 +47,11 @@ def main() -> None:
     torch.manual_seed(0)
     network = FillingNetwork().to(memory_format=torch.channels_last)
     average = [p.detach().clone() for p in network.parameters()]
-    optimiser = torch.optim.Adam(network.parameters(), RATE, betas=(0.9, 0.99))
+    tail = list(network.tail.parameters())
+    others = list(network.parameters())[: -len(tail)]
+    # The corrections are small, and so must the last weights' steps be.
+    groups = [{"params": others, "share": 1.0}, {"params": tail, "share": 0.1}]
+    optimiser = torch.optim.Adam(groups, RATE, betas=(0.9, 0.99))
     first = 0
     if options.out.exists():
         state = torch.load(options.out)
@@ -65,7 +70,7 @@ def main() -> None:
         random = np.random.default_rng(step)
         patches = [draw_patch(pictures, fonts, random) for _ in range(BATCH)]
         masks = [draw_mask(PATCH, PATCH, random) for _ in range(BATCH)]
-        image, mask = tensors(patches, masks)
+        image, guess, mask = tensors(patches, masks)
         rate = (
             RATE
             * min(1, (step + 1) / WARM_UP)
@@ -73,8 +78,8 @@ def main() -> None:
             * (1 + math.cos(math.pi * step / options.steps))
         )
         for group in optimiser.param_groups:
-            group["lr"] = rate
-        loss = root_error(network(thin_plate(image, mask), mask), image, mask).mean()
+            group["lr"] = rate * group["share"]
+        loss = root_error(network(guess, mask), image, mask).mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 0.5)
@@ -218,10 +223,17 @@ def _draw_mask(height: int, width: int, random: np.random.Generator) -> MASK:
     return mask
 
 
-def tensors(patches: list[PIXELS], masks: list[MASK]) -> tuple[torch.Tensor, torch.Tensor]:
-    image = torch.from_numpy(np.stack(patches).transpose(0, 3, 1, 2).astype(np.float32) / 255)
-    mask = torch.from_numpy(np.stack(masks)[:, np.newaxis].astype(np.float32))
-    return image.contiguous(memory_format=torch.channels_last), mask
+def tensors(patches: list[PIXELS], masks: list[MASK]) -> tuple[torch.Tensor, ...]:
+    """Pictures, first guesses at them, and masks, as the network sees them."""
+
+    def stacked(arrays: list[NDArray[np.float32]]) -> torch.Tensor:
+        batch = torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2))
+        return batch.contiguous(memory_format=torch.channels_last)
+
+    images = [patch.astype(np.float32) / 255 for patch in patches]
+    guesses = [thin_plate(image, mask) for image, mask in zip(images, masks, strict=True)]
+    known = [mask[:, :, np.newaxis].astype(np.float32) for mask in masks]
+    return stacked(images), stacked(guesses), stacked(known)
 
 
 def root_error(guess: torch.Tensor, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -245,15 +257,15 @@ def validate(average: list[torch.Tensor], pictures: list[PIXELS], fonts: list[Pa
     for name, mask in masks.items():
         values = []
         for picture in pictures[:: max(1, len(pictures) // 12)]:
-            image, known = tensors([picture[100:356, 100:356]], [mask])
-            guess = network(thin_plate(image, known), known).clamp(0, 1)
+            image, first, known = tensors([picture[100:356, 100:356]], [mask])
+            guess = network(first, known).clamp(0, 1)
             missing = (1 - known).expand_as(image) > 0
             values.append(-10 * math.log10(float((guess - image)[missing].square().mean()) + 1e-9))
         parts.append(f"{name} {np.mean(values):.3f}")
     values = []
     for _ in range(16):
-        image, known = tensors([draw_text(fonts, random)], [grid[:PATCH, :PATCH]])
-        guess = network(thin_plate(image, known), known).clamp(0, 1)
+        image, first, known = tensors([draw_text(fonts, random)], [grid[:PATCH, :PATCH]])
+        guess = network(first, known).clamp(0, 1)
         values.append(-10 * math.log10(float((guess - image).square().mean()) + 1e-9))
     parts.append(f"text {np.mean(values):.3f}")
     return "PSNR " + ", ".join(parts)

@@ -37,7 +37,7 @@ inline __attribute__((always_inline)) void block(const RowArgs& args, int first,
       const ptrdiff_t at = (first + p) * args.out_step + channel + kLanes * v;
       Eight value = sums[p][v];
       if (args.add) value += load(args.add + at);
-      if (args.rectify) value = value > 0 ? value : Eight{};
+      if (args.rectify) value = value > 0 ? value : value * kLeak;
       store(args.out + at, value);
     }
 }

@@ -9,6 +9,7 @@ namespace fieldpack::filling {
 
 constexpr int kLanes = 8;
 constexpr int kMostTaps = 9;
+constexpr float kLeak = 0.1f;  // slope below zero of the activation
 
 struct RowArgs {
   const float* in;             // the first output's first tap
@@ -23,7 +24,7 @@ struct RowArgs {
   const float* add;            // what to add, laid out as `out`, or null
   ptrdiff_t out_step;          // floats from one output to the next
   int count;                   // outputs in the row
-  bool rectify;                // max(0, .) at the end
+  bool rectify;                // at the end, below zero by kLeak
 };
 
 struct Kernels {

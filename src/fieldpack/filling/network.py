@@ -19,8 +19,11 @@ from fieldpack import _engine
 from fieldpack.bytestream import ByteReader, ByteWriter
 from fieldpack.errors import FieldpackError, FormatError
 
-WIDTHS = (40, 64, 80)
+WIDTHS = (32, 48, 64)
 """Channels at 1/2, 1/4 and 1/8 of the resolution."""
+
+LEAK = 0.1
+"""Slope below zero of the activation."""
 
 SIGNATURE = b"FPFN"
 _FILE = "photographs-1.filling"

@@ -122,7 +122,7 @@ def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
 
 def draw_patch(pictures: list[PIXELS], fonts: list[Path], random: np.random.Generator) -> PIXELS:
     """A patch of a picture, reduced, turned, with its colours changed; or some text."""
-    if random.random() < 0.15:
+    if random.random() < 0.25:
         return draw_text(fonts, random)
     picture = pictures[random.integers(len(pictures))]
     height, width = picture.shape[:2]
@@ -161,10 +161,10 @@ def draw_text(fonts: list[Path], random: np.random.Generator) -> PIXELS:
     background = (255, 255, 255) if random.random() < 0.4 else colour()
     image = Image.new("RGB", (PATCH, PATCH), background)
     pencil = ImageDraw.Draw(image)
-    pencil.fontmode = "1" if random.random() < 0.5 else "L"
+    pencil.fontmode = "1" if random.random() < 0.25 else "L"
     letters = list(string.ascii_letters + string.digits)
     for _ in range(int(random.integers(1, 6))):
-        size = int(math.exp(random.uniform(math.log(9), math.log(70))))
+        size = int(math.exp(random.uniform(math.log(14), math.log(90))))
         font = ImageFont.truetype(fonts[random.integers(len(fonts))], size)
         place = (int(random.integers(-60, PATCH)), int(random.integers(-20, PATCH)))
         words = "".join(random.choice(letters, int(random.integers(3, 12))))

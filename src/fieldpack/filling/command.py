@@ -16,7 +16,7 @@ from fieldpack.files import check_writable
 from fieldpack.filling.fill import Effort, Known, Noise, fill_from_samples
 from fieldpack.filling.samples import read_samples
 from fieldpack.rendering import Size
-from fieldpack.signals import Picture, read_picture, write_picture
+from fieldpack.signals import read_picture, write_picture
 
 
 @dataclass(frozen=True)
@@ -71,17 +71,14 @@ def run(request: FillRequest, progress: Callable[[float], None]) -> dict[str, An
         known = Known.of(read_picture(request.input), request.mask)
         share = float(known.mask.mean())
     sigma = None if denoise is None else known.noise(denoise)
-    picture: Picture
-    if as_field or request.refit or sigma is not None:
+    picture = known.picture
+    if as_field:
         field = known.field(sigma, work)
-        picture = field.picture()
-        if as_field:
-            field.save(request.output)
-            size = len(field.to_bytes())
-            result |= {"bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
+        field.save(request.output)
+        size = len(field.to_bytes())
+        result |= {"bytes": size, "bpp": 8 * size / (picture.width * picture.height)}
     else:
-        picture = known.picture_of(known.proposed(work))
-    if not as_field:
+        picture = known.drawn(request.refit, sigma, work)
         write_picture(picture, request.output)
     return result | {
         "width": picture.width,

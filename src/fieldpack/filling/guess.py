@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fieldpack import _engine
+from fieldpack.filling.parts import in_parts
 
 TENSION, MOMENTUM, ITERATIONS = 0.5, 0.85, 24
 
@@ -27,7 +30,12 @@ def thin_plate(image: FloatArray, mask: NDArray[np.bool_], threads: int = 1) -> 
     Returns:
         (H, W, C): `image` where known.
     """
-    return _engine.relax(pull_push(image, mask), mask, TENSION, MOMENTUM, ITERATIONS, threads)
+
+    def relax(part: FloatArray, known: NDArray[Any]) -> FloatArray:
+        return _engine.relax(part, known, TENSION, MOMENTUM, ITERATIONS, threads)
+
+    # An iteration carries values two pixels far.
+    return in_parts(relax, pull_push(image, mask), mask, 2 * ITERATIONS)
 
 
 def pull_push(image: FloatArray, mask: NDArray[np.bool_]) -> FloatArray:

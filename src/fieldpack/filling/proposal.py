@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,15 +11,10 @@ from numpy.typing import NDArray
 from fieldpack import _engine
 from fieldpack.filling.guess import thin_plate
 from fieldpack.filling.network import shipped_network
+from fieldpack.filling.parts import in_parts
+from fieldpack.filling.views import VIEWS, restore, see
 
-VIEWS = {1: 1, 2: 2, 3: 4, 4: 8, 5: 8, 6: 16, 7: 16, 8: 32, 9: 32}
-"""Views of the picture that are averaged, by effort: turned, mirrored, shifted by a pixel."""
-
-_CELL = 8  # pixels of a position at the coarsest level
-# Of the network's reach: 34 pixels, rounded up to whole cells.
-_MARGIN = 40
-_CORE = 688
-_SHIFTS = ((0, 0), (1, 1), (0, 1), (1, 0))
+_MARGIN = 40  # pixels; the network reaches 34, and parts begin at multiples of its cells of 8
 
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -69,35 +65,11 @@ def propose(
 def _through_view(
     network: _engine.FillingNetwork, guess: FloatArray, mask: Mask, view: int, threads: int
 ) -> FloatArray:
-    """One evaluation, of the picture mirrored (bit 0), turned (bits 1, 2), shifted (3, 4)."""
-    turns = (0, 2, 1, 3)[view >> 1 & 3]
-    if view & 1:
-        guess, mask = guess[:, ::-1], mask[:, ::-1]
-    guess, mask = np.rot90(guess, turns), np.rot90(mask, turns)
-    top, left = _SHIFTS[view >> 3]
-    height, width = mask.shape
-    bottom, right = -(height + top) % _CELL, -(width + left) % _CELL
-    frame = (top, bottom), (left, right)
-    known = np.pad(mask.astype(np.float32), frame)
-    guess = np.pad(guess, (*frame, (0, 0)), mode="edge")
-    out = _in_parts(network, guess, known, threads)
-    out = np.rot90(out[top : top + height, left : left + width], -turns)
-    return out[:, ::-1] if view & 1 else out
+    """One evaluation."""
+    known = see(mask[:, :, np.newaxis].astype(np.float32), view)
 
+    def run(part: FloatArray, part_known: NDArray[Any]) -> FloatArray:
+        return network.run(part, part_known, threads)
 
-def _in_parts(
-    network: _engine.FillingNetwork, guess: FloatArray, known: FloatArray, threads: int
-) -> FloatArray:
-    """The network's result, computed in parts that overlap so far that no seam can be seen."""
-    height, width = known.shape
-    out = np.empty_like(guess)
-    for y in range(0, height, _CORE):
-        for x in range(0, width, _CORE):
-            top, left = max(y - _MARGIN, 0), max(x - _MARGIN, 0)
-            part = np.s_[top : y + _CORE + _MARGIN, left : x + _CORE + _MARGIN]
-            result = network.run(
-                np.ascontiguousarray(guess[part]), np.ascontiguousarray(known[part]), threads
-            )
-            core = result[y - top : y - top + _CORE, x - left : x - left + _CORE]
-            out[y : y + _CORE, x : x + _CORE] = core
-    return out
+    out = in_parts(run, see(guess, view), known[:, :, 0], _MARGIN)
+    return restore(out, view, (mask.shape[0], mask.shape[1]))

@@ -2,6 +2,7 @@
 
     python benchmarks/filling.py --data DIR --protocol tancik|random|masks|denoise
         [--pictures NAME ...] [--methods NAME ...] [--shares 0.1 0.25 0.5] [--efforts 5]
+        [--crop 256]
 
 tancik: the test of Tancik et al., "Fourier features let networks learn high frequency functions in
 low dimensional domains", 2020: pictures of 512 x 512 are known at [::2, ::2] and measured at
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--shares", nargs="+", type=float, default=[0.1, 0.25, 0.5])
     parser.add_argument("--efforts", nargs="+", type=int, default=[5])
+    parser.add_argument("--crop", type=int, help="pixels a side of the middle that is used")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--save-pictures", type=Path, help="folder for results as PNG")
     options = parser.parse_args()
@@ -73,7 +75,7 @@ def main() -> None:
     }
     for picture, case, image, given, mask in cases(options):
         for key, method in methods.items():
-            run: Run = {"picture": picture, "case": case, "method": key}
+            run: Run = {"picture": picture, "crop": options.crop, "case": case, "method": key}
             if any(all(old[k] == v for k, v in run.items()) for old in runs):
                 continue
             started = time.perf_counter()
@@ -115,6 +117,9 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
         return
     for name in options.pictures or KODAK:
         image = read(kodak_picture(options.data, name))
+        if options.crop:
+            top, left = ((side - options.crop) // 2 for side in image.shape[:2])
+            image = image[top : top + options.crop, left : left + options.crop]
         height, width = image.shape[:2]
         seed = int(name[-2:])
         if options.protocol == "random":
@@ -261,28 +266,27 @@ def set_picture(data: Path | None, name: str) -> Path:
 
 
 def summary(runs: list[Run]) -> list[dict[str, Any]]:
-    """Means over pictures, by case and method."""
-    lines = []
-    for case in sorted({run["case"] for run in runs}):
-        for method in dict.fromkeys(run["method"] for run in runs):
-            own = [run for run in runs if run["case"] == case and run["method"] == method]
-            if own:
-                lines.append(
-                    {
-                        "case": case,
-                        "method": method,
-                        "pictures": len(own),
-                        "psnr": float(np.mean([run["psnr"] for run in own])),
-                        "seconds": float(np.mean([run["seconds"] for run in own])),
-                    }
-                )
-    return lines
+    """Means over pictures, by crop, case and method."""
+    groups: dict[tuple[Any, ...], list[Run]] = {}
+    for run in sorted(runs, key=lambda run: (run["crop"] or 0, run["case"])):
+        groups.setdefault((run["crop"], run["case"], run["method"]), []).append(run)
+    return [
+        {
+            "crop": crop,
+            "case": case,
+            "method": method,
+            "pictures": len(own),
+            "psnr": float(np.mean([run["psnr"] for run in own])),
+            "seconds": float(np.mean([run["seconds"] for run in own])),
+        }
+        for (crop, case, method), own in groups.items()
+    ]
 
 
 def print_summary(runs: list[Run]) -> None:
     for line in summary(runs):
         print(
-            f"{line['case']:10s} {line['method']:12s} {line['psnr']:6.2f} dB "
+            f"{line['crop'] or 'whole':>5} {line['case']:10s} {line['method']:12s} {line['psnr']:6.2f} dB "
             f"{line['seconds']:6.1f} s  ({line['pictures']} pictures)"
         )
 

@@ -285,8 +285,9 @@ def summary(runs: list[Run]) -> list[dict[str, Any]]:
 
 def print_summary(runs: list[Run]) -> None:
     for line in summary(runs):
+        crop = line["crop"] or "whole"
         print(
-            f"{line['crop'] or 'whole':>5} {line['case']:10s} {line['method']:12s} {line['psnr']:6.2f} dB "
+            f"{crop:>5} {line['case']:10s} {line['method']:12s} {line['psnr']:6.2f} dB "
             f"{line['seconds']:6.1f} s  ({line['pictures']} pictures)"
         )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 import os
-import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -127,6 +126,8 @@ def read_samples(path: str | os.PathLike[str], size: tuple[int, int] | None = No
         SignalError: It cannot be read, or what it holds are not samples.
         RequestError: The size makes no sense.
     """
+    import zipfile  # noqa: PLC0415  # slow to load, not for decoding
+
     try:
         if os.fspath(path).lower().endswith(".npz"):
             coordinates, values = _read_npz(path)

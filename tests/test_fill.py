@@ -261,7 +261,7 @@ def test_noise_is_estimated_and_removed():
     sigma = 255 * estimate_noise(noisy.astype(np.float32) / 255, everywhere)
     assert sigma == pytest.approx(12, rel=0.1)
     for denoise in (12.0, "auto"):
-        result = fieldpack.fill(noisy, everywhere, denoise=denoise, effort=3)
+        result = fieldpack.fill(noisy, denoise=denoise, effort=3)
         assert psnr(result, samples[:, :, 0], 255) > psnr(noisy, samples, 255) + 5
 
 

@@ -284,7 +284,7 @@ def encode(
 @app.command()
 def fill(
     input: Annotated[
-        Path | None, typer.Argument(metavar="[INPUT]", help="A picture; none with --samples.")
+        Path | None, typer.Argument(metavar="INPUT", help="A picture; none with --samples.")
     ] = None,
     output: Annotated[
         Path | None,

@@ -68,7 +68,7 @@ def run(request: FillRequest, progress: Callable[[float], None]) -> dict[str, An
         known = Known(drawn, np.ones(drawn.samples.shape[:2], np.bool_))
     else:
         assert request.input is not None
-        known = Known.of(read_picture(request.input), request.mask)
+        known = Known.of(read_picture(request.input), request.mask, denoise)
         share = float(known.mask.mean())
     sigma = None if denoise is None else known.noise(denoise)
     picture = known.picture

@@ -117,7 +117,8 @@ def fill(
         picture: A path, an array (H, W) or (H, W, C), or a Pillow image.
         mask: (H, W) bool, true where a pixel is known; or a picture of that size, or its path,
             whose bright pixels are. Without it, the picture's alpha channel tells: pixels at least
-            half opaque are known, and the result has no alpha.
+            half opaque are known, and the result has no alpha. A picture without either can only be
+            denoised.
         refit: Return the field's own values everywhere.
         denoise: Standard deviation of the noise in the known samples, in their own unit (levels of
             an integer picture); or "auto" to estimate it from them.
@@ -154,7 +155,7 @@ def fill_field(
     Arguments and errors are those of `fill`.
     """
     work = Effort.of(effort, seed, threads, callback)
-    known = Known.of(load(picture), mask)
+    known = Known.of(load(picture), mask, denoise)
     sigma = None if denoise is None else known.noise(denoise)
     return known.field(sigma, work)
 
@@ -196,7 +197,7 @@ def fill_picture(
     picture: Picture, mask: MaskSource | None, refit: bool, denoise: Noise | None, work: Effort
 ) -> Picture:
     """Do the work of `fill`."""
-    known = Known.of(picture, mask)
+    known = Known.of(picture, mask, denoise)
     sigma = None if denoise is None else known.noise(denoise)
     return known.drawn(refit, sigma, work)
 
@@ -224,8 +225,11 @@ class Known:
     mask: Mask
 
     @classmethod
-    def of(cls, picture: Picture, mask: MaskSource | None) -> Known:
-        """Bring a picture and its mask together; raises as `fill` does."""
+    def of(cls, picture: Picture, mask: MaskSource | None, denoise: Noise | None) -> Known:
+        """Bring a picture and its mask together; raises as `fill` does.
+
+        A picture that is to be denoised, and neither has a mask nor alpha, is known everywhere.
+        """
         if mask is not None:
             known = _read_mask(mask)
             if known.shape != picture.samples.shape[:2]:
@@ -238,6 +242,8 @@ class Known:
             opaque = np.ascontiguousarray(picture.samples[:, :, :-1])
             bare = _WITHOUT_ALPHA[picture.colour]
             picture = replace(picture, samples=opaque, colour=bare, palette=None)
+        elif denoise is not None:
+            known = np.ones(picture.samples.shape[:2], np.bool_)
         else:
             raise RequestError("nothing tells what is missing: give a mask, or an alpha channel")
         if not known.any():

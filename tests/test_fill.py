@@ -283,6 +283,7 @@ def test_noise_needs_neighbours():
         ({"effort": 0}, "effort"),
         ({"denoise": -1.0}, "standard deviation"),
         ({"denoise": float("nan")}, "standard deviation"),
+        ({"denoise": 1e300}, "beyond the range"),
         ({"denoise": "much"}, "standard deviation"),
         ({"threads": -1}, "negative"),
     ],

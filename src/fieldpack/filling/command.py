@@ -13,7 +13,9 @@ import numpy as np
 
 from fieldpack.errors import RequestError
 from fieldpack.files import check_writable
-from fieldpack.filling.fill import Effort, Known, Noise, fill_from_samples
+from fieldpack.filling.effort import Effort
+from fieldpack.filling.fill import fill_from_samples
+from fieldpack.filling.known import Known, Noise
 from fieldpack.filling.samples import read_samples
 from fieldpack.rendering import Size
 from fieldpack.signals import read_picture, write_picture

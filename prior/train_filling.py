@@ -40,6 +40,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=12000)
     parser.add_argument("--save-every", type=int, default=1000)
+    parser.add_argument("--text", type=float, default=0.25, help="share of patches that are text")
+    parser.add_argument("--rate", type=float, default=RATE, help="of learning, at its highest")
+    parser.add_argument("--start", type=Path, help="state of another training to begin from")
     parser.add_argument("--fonts", type=Path, default=Path("/usr/share/fonts"))
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,6 +61,11 @@ def main() -> None:
         network.load_state_dict(state["network"])
         optimiser.load_state_dict(state["optimiser"])
         average, first = state["average"], state["step"]
+    elif options.start:
+        average = torch.load(options.start)["average"]
+        with torch.no_grad():
+            for parameter, mean in zip(network.parameters(), average, strict=True):
+                parameter.copy_(mean)
     training, validation = files_of(options.data / "train")
     pictures = [read(path) for path in training]
     kept = [read(path) for path in validation]
@@ -68,11 +76,11 @@ def main() -> None:
     started, losses = time.time(), []
     for step in range(first, options.steps):
         random = np.random.default_rng(step)
-        patches = [draw_patch(pictures, fonts, random) for _ in range(BATCH)]
+        patches = [draw_patch(pictures, fonts, options.text, random) for _ in range(BATCH)]
         masks = [draw_mask(PATCH, PATCH, random) for _ in range(BATCH)]
         image, guess, mask = tensors(patches, masks)
         rate = (
-            RATE
+            options.rate
             * min(1, (step + 1) / WARM_UP)
             * 0.5
             * (1 + math.cos(math.pi * step / options.steps))
@@ -120,9 +128,11 @@ def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
     )
 
 
-def draw_patch(pictures: list[PIXELS], fonts: list[Path], random: np.random.Generator) -> PIXELS:
+def draw_patch(
+    pictures: list[PIXELS], fonts: list[Path], text_share: float, random: np.random.Generator
+) -> PIXELS:
     """A patch of a picture, reduced, turned, with its colours changed; or some text."""
-    if random.random() < 0.25:
+    if random.random() < text_share:
         return draw_text(fonts, random)
     picture = pictures[random.integers(len(pictures))]
     height, width = picture.shape[:2]

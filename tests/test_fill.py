@@ -116,7 +116,9 @@ def test_the_engine_checks_sizes():
     with pytest.raises(ValueError, match="multiples of eight"):
         _engine.FillingNetwork((4, 8, 8), flat)
     with pytest.raises(ValueError, match="multiples of eight"):
-        network.shipped_network().run(np.zeros((8, 9, 3), np.float32), np.zeros((8, 9), np.float32))
+        network.shipped_network("drawings").run(
+            np.zeros((8, 9, 3), np.float32), np.zeros((8, 9), np.float32)
+        )
     with pytest.raises(ValueError, match="size"):
         _engine.relax(np.zeros((8, 9, 3), np.float32), np.zeros((8, 8), bool), 0.5, 0.8, 1)
 
@@ -129,14 +131,15 @@ def test_the_shipped_network_is_whole_and_small():
     widths, parameters = network.parse_network(data)
     assert widths == network.WIDTHS
     np.testing.assert_allclose(parameters, values, atol=1 / 254 + 1e-6)
-    assert network.shipped_network() is network.shipped_network()
+    for name in network.NAMES:
+        assert network.shipped_network(name) is network.shipped_network(name)
 
 
 def test_a_damaged_network_is_told(monkeypatch):
-    monkeypatch.setattr(network, "_SHA256", "0")
+    monkeypatch.setitem(network._SHA256, "photographs", "0")
     network.shipped_network.cache_clear()
     with pytest.raises(fieldpack.FieldpackError, match="damaged"):
-        network.shipped_network()
+        network.shipped_network("photographs")
     network.shipped_network.cache_clear()
     with pytest.raises(fieldpack.FormatError):
         network.parse_network(b"FPFX")

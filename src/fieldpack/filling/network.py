@@ -1,6 +1,6 @@
-"""The network that proposes missing pixels, and its file.
+"""The networks that propose missing pixels, and their files.
 
-The file holds the signature FPFN, the three widths (a byte each), and for each layer the weights as
+A file holds the signature FPFN, the three widths (a byte each), and for each layer the weights as
 PyTorch lays them out: for each entry of the first axis a float32 step, then a signed byte a weight;
 then the biases as float32. All numbers are little-endian.
 """
@@ -26,8 +26,14 @@ LEAK = 0.1
 """Slope below zero of the activation."""
 
 SIGNATURE = b"FPFN"
-_FILE = "photographs-1.filling"
-_SHA256 = "a6b8a80a1992831e11c4e1805a6a9db05737718076e2061943cf004e6f383682"
+NAMES = ("photographs", "drawings")
+"""Of the networks that come with the package, by what they were trained for."""
+
+_FILES = {name: f"{name}-1.filling" for name in NAMES}
+_SHA256 = {
+    "photographs": "218942e5a8e29620b43aa32d9cc3785e1df1c32bf3c023370252f3eadc2e8c84",
+    "drawings": "218942e5a8e29620b43aa32d9cc3785e1df1c32bf3c023370252f3eadc2e8c84",
+}
 _LARGEST = 127
 
 FloatArray = NDArray[np.float32]
@@ -62,14 +68,14 @@ def layer_shapes(widths: Widths) -> list[tuple[tuple[int, ...], int]]:
 
 
 @lru_cache
-def shipped_network() -> _engine.FillingNetwork:
-    """Return the network that comes with the package.
+def shipped_network(name: str) -> _engine.FillingNetwork:
+    """Return one of the networks that come with the package.
 
     Raises:
         FieldpackError: The installed file is damaged.
     """
-    data = resources.files(__package__).joinpath(_FILE).read_bytes()
-    if hashlib.sha256(data).hexdigest() != _SHA256:
+    data = resources.files(__package__).joinpath(_FILES[name]).read_bytes()
+    if hashlib.sha256(data).hexdigest() != _SHA256[name]:
         raise FieldpackError("the filling network is damaged; please install fieldpack again")
     widths, parameters = parse_network(data)
     return _engine.FillingNetwork(widths, parameters)

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -21,32 +22,32 @@ namespace {
 using fieldpack::filling::Network;
 using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Image = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
-using Mask = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
+using Plane = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
 
 void require(bool holds, const char* message) {
   if (!holds) throw std::invalid_argument(message);
 }
 
-nb::ndarray<nb::numpy, float> to_numpy(std::unique_ptr<float[]> data, const std::size_t* shape) {
+nb::ndarray<nb::numpy, float> to_numpy(std::unique_ptr<float[]> data,
+                                       std::initializer_list<std::size_t> shape) {
   float* raw = data.release();
   nb::capsule owner(raw, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return nb::ndarray<nb::numpy, float>(raw, 3, shape, owner);
+  return nb::ndarray<nb::numpy, float>(raw, shape, owner);
 }
 
-nb::ndarray<nb::numpy, float> run(const Network& network, Image guess, Mask mask, int threads) {
-  const std::size_t shape[] = {guess.shape(0), guess.shape(1), guess.shape(2)};
-  require(shape[2] == 3, "the guess has three channels");
-  require(mask.shape(0) == shape[0] && mask.shape(1) == shape[1], "the mask has the guess's size");
-  require(shape[0] > 0 && shape[1] > 0 && shape[0] % 8 == 0 && shape[1] % 8 == 0 &&
-              shape[0] <= 1 << 15 && shape[1] <= 1 << 15,
+nb::ndarray<nb::numpy, float> run(const Network& network, Plane guess, Plane mask, int threads) {
+  const std::size_t height = guess.shape(0), width = guess.shape(1);
+  require(mask.shape(0) == height && mask.shape(1) == width, "the mask has the guess's size");
+  require(height > 0 && width > 0 && height % 8 == 0 && width % 8 == 0 && height <= 1 << 15 &&
+              width <= 1 << 15,
           "sides are multiples of eight, 32768 at most");
   std::unique_ptr<float[]> out(new float[guess.size()]);
   {
     nb::gil_scoped_release release;
-    network.run(guess.data(), mask.data(), int(shape[0]), int(shape[1]),
+    network.run(guess.data(), mask.data(), int(height), int(width),
                 fieldpack::usable_threads(threads), out.get());
   }
-  return to_numpy(std::move(out), shape);
+  return to_numpy(std::move(out), {height, width});
 }
 
 nb::ndarray<nb::numpy, float> relax(
@@ -64,7 +65,7 @@ nb::ndarray<nb::numpy, float> relax(
                               int(shape[0]), int(shape[1]), int(shape[2]), tension, momentum,
                               iterations, fieldpack::usable_threads(threads));
   }
-  return to_numpy(std::move(out), shape);
+  return to_numpy(std::move(out), {shape[0], shape[1], shape[2]});
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ from fieldpack.filling.network import LEAK, WIDTHS
 
 
 class FillingNetwork(nn.Module):
-    """Maps a guess (n, 3, H, W) and a mask (n, 1, H, W) to a better guess; sides divide by 8."""
+    """Maps a guess (n, 1, H, W) and a mask (n, 1, H, W) to a better guess; sides divide by 8."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class FillingNetwork(nn.Module):
         def conv(inputs: int, outputs: int) -> nn.Conv2d:
             return nn.Conv2d(inputs, outputs, 3, padding=1)
 
-        self.head = conv(16, one)
+        self.head = conv(8, one)
         self.fine_in = conv(one, one)
         self.down_1 = nn.Conv2d(one, two, 2, stride=2)
         self.middle_in = conv(two, two)
@@ -37,7 +37,7 @@ class FillingNetwork(nn.Module):
         self.up_1 = nn.ConvTranspose2d(two, one, 2, stride=2)
         self.fine_out_1 = conv(one, one)
         self.fine_out_2 = conv(one, one)
-        self.tail = conv(one, 12)
+        self.tail = conv(one, 4)
         # The first guess is a good one: begin near it.
         for layer in self.children():
             assert isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
@@ -50,10 +50,9 @@ class FillingNetwork(nn.Module):
             nn.init.zeros_(layer.bias)
         # What matters are small differences of neighbours, not how bright it is.
         with torch.no_grad():
-            for channel in range(4):
-                own = self.head.weight[:, 4 * channel : 4 * channel + 4]
-                own -= own.mean((1, 2, 3), keepdim=True)
-                own *= 4 if channel < 3 else 1
+            of_guess = self.head.weight[:, :4]
+            of_guess -= of_guess.mean((1, 2, 3), keepdim=True)
+            of_guess *= 4
 
     def forward(self, guess: Tensor, mask: Tensor) -> Tensor:
         def relu(x: Tensor) -> Tensor:

@@ -76,7 +76,10 @@ def main() -> None:
     started, losses = time.time(), []
     for step in range(first, options.steps):
         random = np.random.default_rng(step)
-        patches = [draw_patch(pictures, fonts, options.text, random) for _ in range(BATCH)]
+        patches = [
+            draw_patch(pictures, fonts, options.text, random)[:, :, random.integers(3)]
+            for _ in range(BATCH)
+        ]
         masks = [draw_mask(PATCH, PATCH, random) for _ in range(BATCH)]
         image, guess, mask = tensors(patches, masks)
         rate = (
@@ -234,13 +237,13 @@ def _draw_mask(height: int, width: int, random: np.random.Generator) -> MASK:
 
 
 def tensors(patches: list[PIXELS], masks: list[MASK]) -> tuple[torch.Tensor, ...]:
-    """Pictures, first guesses at them, and masks, as the network sees them."""
+    """Single channels, first guesses at them, and masks, as the network sees them."""
 
     def stacked(arrays: list[NDArray[np.float32]]) -> torch.Tensor:
         batch = torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2))
         return batch.contiguous(memory_format=torch.channels_last)
 
-    images = [patch.astype(np.float32) / 255 for patch in patches]
+    images = [patch[:, :, np.newaxis].astype(np.float32) / 255 for patch in patches]
     guesses = [thin_plate(image, mask) for image, mask in zip(images, masks, strict=True)]
     known = [mask[:, :, np.newaxis].astype(np.float32) for mask in masks]
     return stacked(images), stacked(guesses), stacked(known)
@@ -249,7 +252,7 @@ def tensors(patches: list[PIXELS], masks: list[MASK]) -> tuple[torch.Tensor, ...
 def root_error(guess: torch.Tensor, image: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Root of the mean squared error of each patch at its missing pixels."""
     missing = 1 - mask
-    error = ((guess - image) ** 2 * missing).sum((1, 2, 3)) / (3 * missing.sum((1, 2, 3)))
+    error = ((guess - image) ** 2 * missing).sum((1, 2, 3)) / missing.sum((1, 2, 3))
     return (error + 1e-5).sqrt()
 
 
@@ -267,14 +270,14 @@ def validate(average: list[torch.Tensor], pictures: list[PIXELS], fonts: list[Pa
     for name, mask in masks.items():
         values = []
         for picture in pictures[:: max(1, len(pictures) // 12)]:
-            image, first, known = tensors([picture[100:356, 100:356]], [mask])
+            image, first, known = tensors([picture[100:356, 100:356, 1]], [mask])
             guess = network(first, known).clamp(0, 1)
             missing = (1 - known).expand_as(image) > 0
             values.append(-10 * math.log10(float((guess - image)[missing].square().mean()) + 1e-9))
         parts.append(f"{name} {np.mean(values):.3f}")
     values = []
     for _ in range(16):
-        image, first, known = tensors([draw_text(fonts, random)], [grid[:PATCH, :PATCH]])
+        image, first, known = tensors([draw_text(fonts, random)[:, :, 1]], [grid[:PATCH, :PATCH]])
         guess = network(first, known).clamp(0, 1)
         values.append(-10 * math.log10(float((guess - image).square().mean()) + 1e-9))
     parts.append(f"text {np.mean(values):.3f}")

@@ -9,6 +9,8 @@ namespace fieldpack::filling {
 
 namespace {
 
+constexpr int kPixels = 4;  // of a position at half resolution
+
 struct Form {
   int inputs, outputs, kernel;
   bool transposed;
@@ -17,7 +19,7 @@ struct Form {
 std::vector<Form> forms(std::array<int, 3> widths) {
   const auto [one, two, three] = widths;
   return {
-      {16, one, 3, false},     // head
+      {2 * kPixels, one, 3, false},  // head
       {one, one, 3, false},    // fine_in
       {one, two, 2, false},    // down_1
       {two, two, 3, false},    // middle_in
@@ -29,7 +31,7 @@ std::vector<Form> forms(std::array<int, 3> widths) {
       {two, one, 2, true},     // up_1
       {one, one, 3, false},
       {one, one, 3, false},
-      {one, 4 * kColours, 3, false},  // tail
+      {one, kPixels, 3, false},  // tail
   };
 }
 
@@ -128,14 +130,14 @@ void Network::run(const float* guess, const float* mask, int height, int width, 
   const int h = height / 2, w = width / 2;
   Plane fine(h, w, one), fine_2(h, w, one);
   {
-    // Four pixels a position: the colours, then the mask, each of its four pixels row by row.
-    Plane input(h, w, 16);
+    // The four pixels of each position, then whether they are known.
+    Plane input(h, w, 2 * kPixels);
     for (int y = 0; y < height; ++y)
       for (int x = 0; x < width; ++x) {
         float* target = input.at(y / 2, x / 2) + y % 2 * 2 + x % 2;
         const ptrdiff_t pixel = ptrdiff_t(y) * width + x;
-        for (int c = 0; c < kColours; ++c) target[4 * c] = guess[kColours * pixel + c] - 0.5f;
-        target[4 * kColours] = mask[pixel] - 0.5f;
+        target[0] = guess[pixel] - 0.5f;
+        target[kPixels] = mask[pixel] - 0.5f;
       }
     apply(input, fine_2);
   }
@@ -156,14 +158,12 @@ void Network::run(const float* guess, const float* mask, int height, int width, 
   }
   apply(fine_2, fine);
   apply(fine, fine_2);
-  Plane change(h, w, padded(4 * kColours));
+  Plane change(h, w, padded(kPixels));
   apply(fine_2, change);
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) {
-      const float* source = change.at(y / 2, x / 2) + y % 2 * 2 + x % 2;
       const ptrdiff_t pixel = ptrdiff_t(y) * width + x;
-      for (int c = 0; c < kColours; ++c)
-        out[kColours * pixel + c] = guess[kColours * pixel + c] + source[4 * c];
+      out[pixel] = guess[pixel] + change.at(y / 2, x / 2)[y % 2 * 2 + x % 2];
     }
 }
 

@@ -1,5 +1,5 @@
-// The filling network: a small U-Net that sees a guess at a picture and which pixels are known, and
-// returns a better guess. prior/filling_network.py is the same in PyTorch.
+// The filling network: a small U-Net that sees a guess at one channel of a picture and which pixels
+// are known, and returns a better guess. prior/filling_network.py is the same in PyTorch.
 #pragma once
 
 #include <array>
@@ -7,8 +7,6 @@
 #include <vector>
 
 namespace fieldpack::filling {
-
-constexpr int kColours = 3;
 
 class Network {
  public:
@@ -19,8 +17,7 @@ class Network {
   // How many parameters a network of such widths has.
   static std::size_t parameters(std::array<int, 3> widths);
 
-  // guess, out: [height][width][3]; mask: [height][width], 1 where known, else 0. Sides are
-  // multiples of eight. The result does not depend on the number of threads.
+  // guess, out: [height][width]; mask: likewise, 1 where known, else 0. Sides are multiples of eight. The result does not depend on the number of threads.
   void run(const float* guess, const float* mask, int height, int width, int threads,
            float* out) const;
 

@@ -244,7 +244,7 @@ class FillingNetwork:
     def run(
         self, guess: NDArray[np.float32], mask: NDArray[np.float32], threads: int = 1
     ) -> NDArray[np.float32]:
-        """A better guess than `guess` (H, W, 3); `mask` (H, W) is 1 where known, else 0.
+        """A better guess than `guess` (H, W); `mask` (H, W) is 1 where known, else 0.
 
         Raises:
             ValueError: Sizes differ or are not multiples of eight.

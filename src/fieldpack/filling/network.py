@@ -1,6 +1,6 @@
-"""The networks that propose missing pixels, and their files.
+"""The network that proposes missing pixels, and its file.
 
-A file holds the signature FPFN, the three widths (a byte each), and for each layer the weights as
+The file holds the signature FPFN, the three widths (a byte each), and for each layer the weights as
 PyTorch lays them out: for each entry of the first axis a float32 step, then a signed byte a weight;
 then the biases as float32. All numbers are little-endian.
 """
@@ -26,14 +26,8 @@ LEAK = 0.1
 """Slope below zero of the activation."""
 
 SIGNATURE = b"FPFN"
-NAMES = ("photographs", "drawings")
-"""Of the networks that come with the package, by what they were trained for."""
-
-_FILES = {name: f"{name}-1.filling" for name in NAMES}
-_SHA256 = {
-    "photographs": "218942e5a8e29620b43aa32d9cc3785e1df1c32bf3c023370252f3eadc2e8c84",
-    "drawings": "218942e5a8e29620b43aa32d9cc3785e1df1c32bf3c023370252f3eadc2e8c84",
-}
+_FILE = "photographs-1.filling"
+_SHA256 = "049d8231b15e0a18fa43d780612daad70435778622ba6a1e8c013e54bceefa07"
 _LARGEST = 127
 
 FloatArray = NDArray[np.float32]
@@ -51,7 +45,7 @@ def layer_shapes(widths: Widths) -> list[tuple[tuple[int, ...], int]]:
         return (inputs, outputs, 2, 2), outputs
 
     return [
-        conv(16, one),
+        conv(8, one),
         conv(one, one),
         conv(one, two, 2),
         conv(two, two),
@@ -63,19 +57,19 @@ def layer_shapes(widths: Widths) -> list[tuple[tuple[int, ...], int]]:
         transposed(two, one),
         conv(one, one),
         conv(one, one),
-        conv(one, 12),
+        conv(one, 4),
     ]
 
 
 @lru_cache
-def shipped_network(name: str) -> _engine.FillingNetwork:
-    """Return one of the networks that come with the package.
+def shipped_network() -> _engine.FillingNetwork:
+    """Return the network that comes with the package.
 
     Raises:
         FieldpackError: The installed file is damaged.
     """
-    data = resources.files(__package__).joinpath(_FILES[name]).read_bytes()
-    if hashlib.sha256(data).hexdigest() != _SHA256[name]:
+    data = resources.files(__package__).joinpath(_FILE).read_bytes()
+    if hashlib.sha256(data).hexdigest() != _SHA256:
         raise FieldpackError("the filling network is damaged; please install fieldpack again")
     widths, parameters = parse_network(data)
     return _engine.FillingNetwork(widths, parameters)

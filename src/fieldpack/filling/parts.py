@@ -22,7 +22,7 @@ def in_parts(
 
     Args:
         work: Called with parts of both; returns an array of the size of its first argument.
-        image: (H, W, C).
+        image: (H, W) or (H, W, C).
         mask: (H, W).
         margin: How far a result depends on what is around it, or more. If that matters to `work`,
             parts begin at multiples of `CORE` less this.

@@ -27,7 +27,7 @@ LEAK = 0.1
 
 SIGNATURE = b"FPFN"
 _FILE = "photographs-1.filling"
-_SHA256 = "049d8231b15e0a18fa43d780612daad70435778622ba6a1e8c013e54bceefa07"
+_SHA256 = "6db36aceb87f950204ee291ee44f881a8a0f399c82d3e6de9f340f3a144f26db"
 _LARGEST = 127
 
 FloatArray = NDArray[np.float32]

@@ -25,6 +25,7 @@ namespace nb = nanobind;
 using namespace nb::literals;
 
 void bind_codec(nb::module_& module);
+void bind_filling(nb::module_& module);
 
 namespace {
 
@@ -207,4 +208,5 @@ NB_MODULE(_engine, m) {
         .def("grid", grid, "coordinates"_a, "threads"_a = 0);
 
     bind_codec(m);
+    bind_filling(m);
 }

@@ -5,6 +5,7 @@ Example:
     >>> data = fp.encode("photo.png")  # compress a picture: the bytes of a .fpk file
     >>> image = fp.decode(data, scale=2)  # draw it at any size
     >>> field = fp.fit("photo.png", seconds=30)  # train a coordinate network on a picture
+    >>> whole = fp.fill(image, mask)  # rebuild the pixels where mask is false
     >>> field.save("photo.fpk")  # the network is the file
     >>> field([[0.0, 0.0]])  # its value at any point
 """
@@ -21,6 +22,7 @@ from fieldpack.errors import (
     SignalError,
 )
 from fieldpack.field import Field
+from fieldpack.filling import fill, fill_field, fill_samples
 from fieldpack.fitting import FitState, fit
 from fieldpack.report import FitReport
 from fieldpack.signals import Colour, Picture
@@ -38,6 +40,9 @@ __all__ = [
     "SignalError",
     "decode",
     "encode",
+    "fill",
+    "fill_field",
+    "fill_samples",
     "fit",
     "open",
     "preview",

@@ -263,3 +263,35 @@ class Trainer:
 
     def reset_moments(self) -> None:
         """Begin anew with the optimiser's moments."""
+
+class FillingNetwork:
+    """The network that proposes missing pixels (engine/filling/network.hpp).
+
+    Raises:
+        ValueError: A width is not a multiple of eight in 8 .. 512, or the parameters are not as
+            many as a network of these widths has.
+    """
+
+    def __init__(self, widths: tuple[int, int, int], parameters: NDArray[np.float32]) -> None: ...
+    def run(
+        self, guess: NDArray[np.float32], mask: NDArray[np.float32], threads: int = 1
+    ) -> NDArray[np.float32]:
+        """A better guess than `guess` (H, W); `mask` (H, W) is 1 where known, else 0.
+
+        Raises:
+            ValueError: Sizes differ or are not multiples of eight.
+        """
+
+def relax(
+    values: NDArray[np.float32],
+    mask: NDArray[np.bool_],
+    tension: float,
+    momentum: float,
+    iterations: int,
+    threads: int = 1,
+) -> NDArray[np.float32]:
+    """Values (H, W, C) relaxed towards a thin plate where the mask (H, W) is false.
+
+    Raises:
+        ValueError: Sizes differ.
+    """

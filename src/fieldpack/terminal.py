@@ -65,6 +65,38 @@ class EncodeDisplay:
         )
 
 
+class PartDisplay:
+    """A progress bar with the part done and the time left.
+
+    Shows nothing unless standard error is a terminal.
+    """
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._progress = Progress(
+            BarColumn(),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._task = self._progress.add_task("", total=1.0)
+
+    def __enter__(self) -> PartDisplay:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+    def update(self, done: float) -> None:
+        """Show the part done, 0 to 1."""
+        self._progress.update(self._task, completed=done)
+
+
 class FitDisplay:
     """A progress bar with step, loss, PSNR and time left, under a picture of what is learned.
 

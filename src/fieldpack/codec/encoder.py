@@ -59,6 +59,7 @@ def encode_pyramid(
     lambda_: float | Goal,
     effort: int,
     *,
+    weights: FloatArray | None = None,
     use_prior: bool = True,
     seed: int = 0,
     threads: int = 1,
@@ -71,6 +72,7 @@ def encode_pyramid(
         lambda_: Loss of one bit a pixel, against the mean squared error; or what the payload or
             the quality should come to.
         effort: 1 to 9, see `PASSES` and `SCRATCH_PASSES`.
+        weights: (H, W, C) float32, of each sample in the mean squared error; all ones if None.
         use_prior: Whether to build on the shipped prior, where it has networks for such a picture
             and is the better choice.
         seed: Of the first networks and the training noise.
@@ -82,7 +84,7 @@ def encode_pyramid(
         payload = write_constant(colour)
         is_met = not isinstance(lambda_, Goal) or lambda_.is_met_by_constant(len(payload))
         return EncodedPyramid(payload, 0, (), is_met)
-    job = _Job(image, effort, use_prior, seed, threads, callback)
+    job = _Job(image, weights, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
     tries = [_encode(job, lambda_, mobility=mobility) for mobility in _mobilities(job)]
@@ -102,6 +104,7 @@ class _Job:
     """What stays the same from one attempt to the next."""
 
     image: FloatArray
+    weights: FloatArray | None
     effort: int
     use_prior: bool
     seed: int
@@ -167,6 +170,7 @@ def _encode(
         schedule,
         prior=prior,
         control=control,
+        weights=job.weights,
         threads=threads,
         seed=seed,
         callback=job.callback,

@@ -32,6 +32,7 @@ from environment import RESULTS, add_data_option, describe, read_results, write_
 from numpy.typing import NDArray
 from PIL import Image
 
+import fieldpack
 from fieldpack import networks
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,7 @@ class Settings:
     batch: int = 2500
     seed: int = 0
     device: str = "cpu"
+    threads: int = 1
 
 
 SETTINGS = Settings()
@@ -73,6 +75,15 @@ def bilinear(known: Image64) -> Image64:
 def cubic_spline(known: Image64) -> Image64:
     """Interpolate by cubic splines."""
     return _spline(known, 3)
+
+
+def fill(known: Image64) -> Image64:
+    """Fill the pixels between by fieldpack.fill, as the 8-bit picture that it is."""
+    picture = np.zeros((2 * known.shape[0], 2 * known.shape[1], known.shape[2]), np.uint8)
+    picture[::2, ::2] = np.rint(255 * known)
+    mask = np.zeros(picture.shape[:2], bool)
+    mask[::2, ::2] = True
+    return np.asarray(fieldpack.fill(picture, mask, threads=SETTINGS.threads), np.float64) / 255
 
 
 def _spline(known: Image64, order: int) -> Image64:
@@ -129,6 +140,7 @@ METHODS: dict[str, Callable[[Image64], Image64]] = {
     "nearest": nearest,
     "bilinear": bilinear,
     "cubic-spline": cubic_spline,
+    "fill": fill,
     "gated": network("gated"),
     "siren": network("siren"),
     "fourier": network("fourier"),
@@ -146,7 +158,7 @@ METHODS: dict[str, Callable[[Image64], Image64]] = {
 of the known one is pixel (2i, 2j) of the whole one; values are 0 to 1. With --side both
 are smaller."""
 
-TRAINED = tuple(METHODS)[3:]
+TRAINED = tuple(METHODS)[4:]
 
 
 def score(filled: Image64, picture: Image64) -> float:
@@ -168,7 +180,9 @@ def run(method: str, picture: Image64) -> dict[str, Any]:
 
 def settings_of(method: str) -> dict[str, Any]:
     """What the result of a method depends on."""
-    return vars(SETTINGS) if method in TRAINED else {"side": SETTINGS.side}
+    if method not in TRAINED:
+        return {"side": SETTINGS.side}
+    return {key: value for key, value in vars(SETTINGS).items() if key != "threads"}
 
 
 def is_done(found: dict[str, Any] | None, method: str) -> bool:
@@ -290,7 +304,7 @@ def main() -> None:
     if options.side not in (64, 128, 256, 512):
         parser.error("the side is 64, 128, 256 or 512")
     torch.set_num_threads(options.threads)
-    for key in ("side", "steps", "batch", "seed", "device"):
+    for key in ("side", "steps", "batch", "seed", "device", "threads"):
         setattr(SETTINGS, key, getattr(options, key))
     if options.plot_only:
         results = read_results(results_name())

@@ -24,6 +24,14 @@ class FieldEvaluator(Protocol):
     def grid(self, coordinates: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
         """Values (n_last, ..., n_0, C) at all combinations of the axes' coordinates."""
 
+    def enlarging(self, pitch: tuple[float, float]) -> FieldEvaluator:
+        """What to draw an enlarged picture from.
+
+        Args:
+            pitch: From one of its pixels to the next along x, along y, in coordinates; 0 for an
+                axis that is not enlarged.
+        """
+
 
 class Content(Protocol):
     """A field as it stands in a file.

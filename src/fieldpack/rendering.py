@@ -97,6 +97,18 @@ class View:
         # A preview's density is rounded up; that alone must not double the work.
         return max(1, math.ceil(self.region[axis + 2] * density / self.size[axis] - 1e-6))
 
+    def enlarged_pitch(self, axis: int, length: int, density: float) -> float:
+        """Return the pitch of the result's pixels in coordinates, or 0 if it is not enlarged.
+
+        Args:
+            axis: 0 for x, 1 for y.
+            length: Pixels of the whole picture along the axis.
+            density: Of what the field resolves, in points for each of the picture's own pixels.
+        """
+        if self.size[axis] <= self.region[axis + 2] * density + 1e-6:
+            return 0.0
+        return self.region[axis + 2] / self.size[axis] * (2.0 / length)
+
 
 def draw(
     evaluator: FieldEvaluator,
@@ -118,8 +130,14 @@ def draw(
         Samples (H, W, C) of the description's sample type, rounded and clipped.
     """
     rows, columns = resolution or (description.height, description.width)
-    across = view.oversampling(0, columns / description.width)
-    down = view.oversampling(1, rows / description.height)
+    densities = columns / description.width, rows / description.height
+    across, down = (view.oversampling(axis, density) for axis, density in enumerate(densities))
+    pitch = (
+        view.enlarged_pitch(0, description.width, densities[0]),
+        view.enlarged_pitch(1, description.height, densities[1]),
+    )
+    if any(pitch):
+        evaluator = evaluator.enlarging(pitch)
     xs = view.coordinates(0, description.width, across)
     ys = view.coordinates(1, description.height, down)
     width, height = view.size

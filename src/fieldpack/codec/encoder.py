@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -87,7 +87,11 @@ def encode_pyramid(
     job = _Job(image, weights, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
-    tries = [_encode(job, lambda_, mobility=mobility) for mobility in _mobilities(job)]
+    mobilities = _mobilities(job)
+    tries = [
+        _encode(job.part(i, len(mobilities)), lambda_, mobility=mobility)
+        for i, mobility in enumerate(mobilities)
+    ]
     return min(tries, key=lambda tried: tried[1])[0]
 
 
@@ -110,6 +114,18 @@ class _Job:
     seed: int
     threads: int
     callback: Callable[[Progress], None] | None
+
+    def part(self, index: int, count: int) -> _Job:
+        """One of several fits that follow each other: to the callback, they are one."""
+        tell = self.callback
+        if tell is None or count == 1:
+            return self
+
+        def shifted(progress: Progress) -> None:
+            step = progress.step + index * progress.passes
+            tell(replace(progress, step=step, passes=count * progress.passes))
+
+        return replace(self, callback=shifted)
 
 
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:

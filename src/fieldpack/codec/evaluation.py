@@ -1,8 +1,15 @@
-"""A pyramid as a function of coordinates: its own pixels exactly, cubic interpolation between."""
+"""A pyramid as a function of coordinates: its own pixels exactly, cubic interpolation between.
+
+The 3x3 layers of the synthesis know whole pixels only, so that what is between two of them comes
+from the pixels. At its pixels' centres the function has their values. To draw an enlarged picture
+there is another one, whose means over the pixels are their values: a pixel of a photograph is a
+mean, and what is drawn has the same means at any scale (an average-interpolating spline).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +19,12 @@ from fieldpack.codec.model import engine_model
 from fieldpack.codec.payload import Pyramid
 
 _SNAP = 1e-9
+_TAPS = 4
+# Means over pixels at distance 0, 1 and 2 of the Catmull-Rom kernel: its integrals.
+_MEANS = (np.float32(161 / 192), np.float32(3 / 32), np.float32(-5 / 384))
+# Each step takes off 5/8 of what is left of the highest frequency, and more of others.
+_STEPS = 8
+_REACH = 2 * _STEPS  # pixels that a value depends on after so many
 
 
 class PyramidEvaluator:
@@ -30,6 +43,16 @@ class PyramidEvaluator:
         self._width = width
         self._threads = threads
         self._pixels: NDArray[np.float32] | None = None
+        self._pitch = (0.0, 0.0)
+
+    def enlarging(self, pitch: tuple[float, float]) -> PyramidEvaluator:
+        """Return one whose `grid` has means over pixels of that pitch; 0 leaves an axis as it is.
+
+        Those of the function whose means over the picture's own pixels are their values.
+        """
+        other = copy(self)
+        other._pitch = pitch
+        return other
 
     def _draw(self, top: int, bottom: int, left: int, right: int) -> NDArray[np.float32]:
         """Values at the pixel centres of some rows and columns, (rows, columns, C)."""
@@ -65,21 +88,60 @@ class PyramidEvaluator:
 
     def grid(self, coordinates: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
         """Values (n_y, n_x, C) at all combinations of the axes' coordinates, x first."""
-        columns, x = _taps(coordinates[0], self._width)
-        rows, y = _taps(coordinates[1], self._height)
-        if _whole(x) and _whole(y) and _consecutive(rows[1]) and _consecutive(columns[1]):
+        columns, x = _mean_taps(coordinates[0], self._width, self._pitch[0])
+        rows, y = _mean_taps(coordinates[1], self._height, self._pitch[1])
+        if (
+            len(x) == len(y) == _TAPS
+            and _whole(x)
+            and _whole(y)
+            and _consecutive(rows[1])
+            and _consecutive(columns[1])
+        ):
             return self._draw(
                 int(rows[1, 0]), int(rows[1, -1]) + 1, int(columns[1, 0]), int(columns[1, -1]) + 1
             )
-        top, left = int(rows.min()), int(columns.min())
-        pixels = self._draw(top, int(rows.max()) + 1, left, int(columns.max()) + 1)
+        across, down = (_REACH if pitch else 0 for pitch in self._pitch)
+        top, left = max(int(rows.min()) - down, 0), max(int(columns.min()) - across, 0)
+        bottom = min(int(rows.max()) + 1 + down, self._height)
+        right = min(int(columns.max()) + 1 + across, self._width)
+        pixels = self._draw(top, bottom, left, right)
+        if across:
+            pixels = _sharpened(pixels.transpose(1, 0, 2)).transpose(1, 0, 2)
+        if down:
+            pixels = _sharpened(pixels)
         lines = np.zeros((len(pixels), columns.shape[1], pixels.shape[2]), np.float32)
-        for j in range(4):
+        for j in range(len(x)):
             lines += x[j, :, np.newaxis] * pixels[:, columns[j] - left]
         values = np.zeros((rows.shape[1], *lines.shape[1:]), np.float32)
-        for i in range(4):
+        for i in range(len(y)):
             values += y[i, :, np.newaxis, np.newaxis] * lines[rows[i] - top]
         return values
+
+
+def _sharpened(means: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values (n, ...) between which the kernel's interpolation has these means over each pixel.
+
+    By Van Cittert's iteration, in a fixed order: the same bits everywhere.
+    """
+    n = len(means)
+    ends = [np.clip(np.arange(n) + offset, 0, n - 1) for offset in (-2, -1, 1, 2)]
+    values = means
+    for _ in range(_STEPS):
+        second, first, next_, last = (values[end] for end in ends)
+        found = _MEANS[0] * values + _MEANS[1] * (first + next_) + _MEANS[2] * (second + last)
+        values = values + (means - found)
+    return values
+
+
+def _mean_taps(
+    coordinates: NDArray[np.float64], length: int, pitch: float
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """As `_taps`, but of the mean of two points in each pixel of that pitch, unless it is 0."""
+    if not pitch:
+        return _taps(coordinates, length)
+    halves = [_taps(coordinates + offset, length) for offset in (-pitch / 4, pitch / 4)]
+    pixels = np.concatenate([pixels for pixels, _ in halves])
+    return pixels, np.concatenate([weights for _, weights in halves]) * np.float32(0.5)
 
 
 def _taps(

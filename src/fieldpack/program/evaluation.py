@@ -57,6 +57,10 @@ class Evaluator:
             values[start : start + len(block)] = self._engine.points(block, self.threads)
         return values
 
+    def enlarging(self, pitch: tuple[float, float]) -> Evaluator:
+        """The same: a network is a function of any coordinates."""
+        return self
+
     def grid(self, coordinates: Sequence[NDArray[np.float64]]) -> NDArray[np.float32]:
         """Values (n_last, ..., n_0, channels) at all combinations of the axes' coordinates.
 

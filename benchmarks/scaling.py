@@ -6,8 +6,8 @@ Twice: the picture is reduced to half by averaging 2 x 2 pixels, coded nearly wi
 at scale 2 and compared with the original; bicubic and Lanczos interpolation (Pillow) of the same
 reduced picture beside it. Half: the original is coded nearly without loss, decoded at scale 0.5 and
 compared with its averages of 2 x 2 pixels; beside it, the averages of the decoded picture. At scale
-1, a decoded picture must equal one decoded without a scale. PSNR of 8-bit RGB samples. Results go to
-results/scaling.json after every picture; a later call goes on.
+1, a decoded picture must equal one decoded without a scale. PSNR of 8-bit RGB samples. Results go
+to results/scaling.json after every picture; a later call goes on.
 """
 
 from __future__ import annotations

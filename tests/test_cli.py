@@ -190,6 +190,7 @@ def test_bad_inputs_of_decode(run, tmp_path, small_file):
 def test_unknown_instruction_set_is_one_line(run, small_file, monkeypatch):
     monkeypatch.setenv("FIELDPACK_ISA", "quantum")
     assert_one_line_of_error(run("decode", small_file), "quantum")
+    assert_one_line_of_error(run("encode", small_file), "quantum")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 import fieldpack
-from fieldpack import metrics
+from fieldpack import _engine, metrics
 from fieldpack.encoding import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import FieldpackError, RequestError
 from fieldpack.files import check_writable, shown
@@ -427,6 +427,11 @@ def _options(
     ] = False,
 ) -> None:
     """Embeds images into small neural networks."""
+    if os.environ.get("FIELDPACK_ISA"):
+        try:
+            _engine.instruction_set()
+        except ValueError as error:
+            raise RequestError(f"FIELDPACK_ISA: {error}") from None
 
 
 def main() -> NoReturn:

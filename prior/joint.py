@@ -14,7 +14,8 @@ Three stages, each a share of the time:
    of that lambda move with them, so that they suit refined latents.
 3. Analysis alone, for the networks as they are now.
 
-Runs on a GPU or, far slower, on a CPU. The state is written after every stage.
+Runs on a GPU or, far slower, on a CPU. The state is written after every stage; a later call
+with the same file begins with what it holds.
 
 The analysis network itself is not shipped: a fit that begins with it ends some 2 % better after 80
 passes where lambda is .001, and worse where it is large; what it is for is that the networks see
@@ -78,6 +79,8 @@ class Trainer:
         flat = np.stack([state["parameters"] for state in states]).astype(np.float32)
         self.networks = torch.nn.Parameter(torch.tensor(flat, device=self.device))
         self.analysis = Analysis(SHAPE).to(self.device)
+        if options.out.exists():
+            self.load()
         self.where = neighbour_matrix(SHAPE, self.device)
         self.axes = torch.tensor(colour_axes(3), dtype=torch.float32, device=self.device)
         self.pictures, self.kept = read_pictures(options.pictures)
@@ -319,6 +322,14 @@ class Trainer:
                 f"log loss {np.mean(np.log([row[0] for row in rows])):.4f}",
                 flush=True,
             )
+
+    def load(self) -> None:
+        """Go on from what an earlier call wrote."""
+        with np.load(self.options.out) as state:
+            self.networks.data.copy_(torch.from_numpy(state["networks"]))
+            mark = "analysis."
+            weights = {k: torch.from_numpy(state[k]) for k in state if k.startswith(mark)}
+        self.analysis.load_state_dict({k.removeprefix(mark): v for k, v in weights.items()})
 
     def save(self) -> None:
         """Write everything that was learned."""

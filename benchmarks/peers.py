@@ -19,7 +19,6 @@ after every picture, and a later call skips what it holds.
 from __future__ import annotations
 
 import argparse
-import csv
 import io
 import json
 import sys
@@ -39,14 +38,6 @@ from fieldpack.metrics import bd_rate, psnr
 NAME = "peers"
 LAMBDAS = (0.0002, 0.0006, 0.002, 0.006)
 CROP = 384
-VALIDATION_SOURCES = (
-    "pop-os/wallpapers",
-    "google/cameratrapai",
-    "tetiana-kolmychek/oceanic-awesomewm-theme",
-    "immich-app/test-assets",
-    "mapillary/OpenSfM",
-)
-NOT_PHOTOGRAPHS = ("screenshot", "text", "illustration")
 KODAK_SETS = ("64", "128", "256", "thumbnails")
 PEERS: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "avif": ("AVIF", (20, 35, 50, 60, 70, 80, 90), {"subsampling": "4:4:4", "speed": 0}),
@@ -104,23 +95,18 @@ def pictures(name: str, data: Path | None, most: int) -> Iterator[tuple[str, Sam
     if data is None:
         sys.exit("say where the pictures are: --data DIR or FIELDPACK_DATA=DIR, with DIR/train/")
     folder = Path(data) / "train"
-    try:
-        with (folder / "MANIFEST.tsv").open(newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-    except OSError as error:
-        sys.exit(f"the pictures are not there: {error}")
+    # Programs of the repository, not of the package.
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from prior.train import kept_files, manifest  # noqa: PLC0415
+
+    files = kept_files(folder)
     if name == "screenshots":
-        rows = [row for row in rows if row["category"] == "screenshot"]
-    else:
-        rows = [
-            row
-            for row in rows
-            if row["category"] not in NOT_PHOTOGRAPHS
-            and any(source in row["source"] for source in VALIDATION_SOURCES)
+        files = [
+            folder / row["file"] for row in manifest(folder) if row["category"] == "screenshot"
         ]
-    for row in rows[:: max(len(rows) // most, 1)][:most]:
-        with Image.open(folder / row["file"]) as image:
-            yield row["file"], middle(np.asarray(image.convert("RGB")), CROP)
+    for path in files[:: max(len(files) // most, 1)][:most]:
+        with Image.open(path) as image:
+            yield path.name, middle(np.asarray(image.convert("RGB")), CROP)
 
 
 def middle(samples: Samples, size: int) -> Samples:

@@ -7,40 +7,16 @@ convolutions, and probabilities logarithms.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fieldpack.codec.model import LEAK, MAX_LOG_SCALE, MIN_LOG_SCALE, NEIGHBOURS, ModelShape
-from prior.reference import split
+from fieldpack.codec.model import LEAK, NEIGHBOURS, ModelShape
+from prior.reference import BoundedScale, soft_round, split
 
 _UP, _SIDE = 3, 4  # how far neighbours reach
-
-
-class BoundedScale(torch.autograd.Function):
-    """A clamp whose gradient passes where it leads back inside the bounds."""
-
-    @staticmethod
-    def forward(ctx: Any, log_scale: Tensor) -> Tensor:
-        ctx.save_for_backward(log_scale)
-        return log_scale.clamp(MIN_LOG_SCALE, MAX_LOG_SCALE)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (log_scale,) = ctx.saved_tensors
-        (g,) = gradients
-        stuck = ((log_scale < MIN_LOG_SCALE) & (g > 0)) | ((log_scale > MAX_LOG_SCALE) & (g < 0))
-        return torch.where(stuck, torch.zeros_like(g), g)
-
-
-def soft_round(x: Tensor, temperature: Tensor) -> Tensor:
-    """Soft rounding of Agustsson and Theis (2020)."""
-    middle = torch.floor(x) + 0.5
-    gain = 2 * torch.tanh(0.5 / temperature)
-    return middle + torch.tanh((x - middle) / temperature) / gain
 
 
 def quantise(x: Tensor, temperature: Tensor, noise: Tensor) -> Tensor:

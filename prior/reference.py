@@ -19,7 +19,7 @@ from fieldpack.codec.model import (
 )
 
 
-class _BoundedScale(torch.autograd.Function):
+class BoundedScale(torch.autograd.Function):
     """A clamp whose gradient passes where it leads back inside the bounds."""
 
     @staticmethod
@@ -35,10 +35,10 @@ class _BoundedScale(torch.autograd.Function):
         return torch.where(stuck, torch.zeros_like(g), g)
 
 
-def soft_round(x: Tensor, temperature: float) -> Tensor:
+def soft_round(x: Tensor, temperature: Tensor | float) -> Tensor:
     """Soft rounding of Agustsson and Theis (2020): the identity as the temperature grows."""
     middle = torch.floor(x) + 0.5
-    gain = torch.tanh(torch.tensor(0.5 / temperature, dtype=x.dtype))
+    gain = torch.tanh(torch.as_tensor(0.5 / temperature, dtype=x.dtype, device=x.device))
     return middle + torch.tanh((x - middle) / temperature) / (2 * gain)
 
 
@@ -70,7 +70,7 @@ def perceptron(x: Tensor, shape: PerceptronShape, tensors: dict[str, Tensor], na
 
 def laplace_bits(value: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
     """Bits of each value: -log2 of the Laplace mass on the unit bin around it."""
-    inverse = torch.exp(-_BoundedScale.apply(log_scale))  # type: ignore[no-untyped-call]
+    inverse = torch.exp(-BoundedScale.apply(log_scale))  # type: ignore[no-untyped-call]
     a = (value - mean).abs()
     e1 = torch.exp(-(a - 0.5).abs() * inverse)
     e2 = torch.exp(-(a + 0.5) * inverse)

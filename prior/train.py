@@ -98,15 +98,19 @@ def kept_files(folder: Path) -> list[Path]:
     return _photographs(folder, is_kept=True)
 
 
-def _photographs(folder: Path, *, is_kept: bool) -> list[Path]:
+def manifest(folder: Path) -> list[dict[str, str]]:
+    """What is known of each picture: file, source, category and more."""
     try:
         with (folder / "MANIFEST.tsv").open(newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
+            return list(csv.DictReader(file, delimiter="\t"))
     except OSError as error:
         sys.exit(f"the training pictures are not there: {error}")
+
+
+def _photographs(folder: Path, *, is_kept: bool) -> list[Path]:
     return [
         folder / row["file"]
-        for row in rows
+        for row in manifest(folder)
         if row["category"] not in NOT_PHOTOGRAPHS
         and any(source in row["source"] for source in VALIDATION_SOURCES) == is_kept
     ]
@@ -127,7 +131,7 @@ def crop(picture: NDArray[np.uint8], random: np.random.Generator) -> FloatArray:
         part = part[:, ::-1]
     if random.integers(2):
         part = part.swapaxes(0, 1)
-    return np.ascontiguousarray(part, np.float32) / 255
+    return np.ascontiguousarray(part, np.float32) / np.float32(255)
 
 
 def train_round(

@@ -12,7 +12,6 @@ file goes on from there; `--steps` counts all of them.
 from __future__ import annotations
 
 import argparse
-import csv
 import math
 import string
 import sys
@@ -26,7 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fieldpack.filling.guess import thin_plate
 from prior.filling_network import FillingNetwork
-from prior.train import VALIDATION_SOURCES, read
+from prior.train import VALIDATION_SOURCES, manifest, read
 
 PATCH, BATCH = 64, 8
 RATE, WARM_UP, AVERAGING = 2e-3, 200, 0.998
@@ -119,12 +118,9 @@ def main() -> None:
 
 def files_of(folder: Path) -> tuple[list[Path], list[Path]]:
     """Pictures to train with, and those of the sources that are kept aside."""
-    try:
-        with (folder / "MANIFEST.tsv").open(newline="") as file:
-            rows = list(csv.DictReader(file, delimiter="\t"))
-    except OSError as error:
-        sys.exit(f"the training pictures are not there: {error}")
-    aside = {row["file"]: any(s in row["source"] for s in VALIDATION_SOURCES) for row in rows}
+    aside = {
+        row["file"]: any(s in row["source"] for s in VALIDATION_SOURCES) for row in manifest(folder)
+    }
     return (
         [folder / name for name, kept in aside.items() if not kept],
         [folder / name for name, kept in aside.items() if kept],

@@ -12,6 +12,7 @@ from PIL import Image
 
 import fieldpack
 from fieldpack import RequestError, SignalError, cli
+from fieldpack.codec import encoder
 from fieldpack.metrics import psnr
 
 
@@ -102,6 +103,16 @@ def test_one_colour_takes_under_64_bytes(colour):
 def test_noise_does_not_blow_up(channels, lambda_):
     samples = np.random.default_rng(0).integers(0, 256, (64, 80, channels)).astype(np.uint8)
     assert len(fieldpack.encode(samples, effort=2, lambda_=lambda_)) <= 1.1 * samples.size
+
+
+@pytest.mark.parametrize(("channels", "fits"), [(3, 3), (4, 1)])
+def test_only_a_priors_networks_are_tried_in_several_ways(monkeypatch, channels, fits):
+    seen = []
+    once = encoder.fit
+    monkeypatch.setattr(encoder, "fit", lambda *a, **k: seen.append(a) or once(*a, **k))
+    samples = np.random.default_rng(0).integers(0, 256, (24, 32, channels), np.uint8)
+    fieldpack.encode(samples, effort=2)
+    assert len(seen) == fits
 
 
 def test_values_between_pixels():

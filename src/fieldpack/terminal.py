@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,20 @@ _REDRAW_SECONDS = 1.0
 _UPPER_HALF = "\N{UPPER HALF BLOCK}"
 
 
-class EncodeDisplay:
+class _Bar:
+    """What all progress bars share: they show while one is inside of them."""
+
+    _progress: Progress
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._progress.stop()
+
+
+class EncodeDisplay(_Bar):
     """A progress bar with passes, loss, PSNR, bits a pixel and time left.
 
     Shows nothing unless standard error is a terminal.
@@ -47,13 +61,6 @@ class EncodeDisplay:
         )
         self._task = self._progress.add_task("", total=None, psnr=0.0, bpp=0.0)
 
-    def __enter__(self) -> EncodeDisplay:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
-
     def update(self, state: PassState) -> None:
         """Show a pass."""
         self._progress.update(
@@ -65,7 +72,7 @@ class EncodeDisplay:
         )
 
 
-class PartDisplay:
+class PartDisplay(_Bar):
     """A progress bar with the part done and the time left.
 
     Shows nothing unless standard error is a terminal.
@@ -84,13 +91,6 @@ class PartDisplay:
             disable=not console.is_terminal,
         )
         self._task = self._progress.add_task("", total=1.0)
-
-    def __enter__(self) -> PartDisplay:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._progress.stop()
 
     def update(self, done: float) -> None:
         """Show the part done, 0 to 1."""

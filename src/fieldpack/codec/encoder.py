@@ -87,7 +87,7 @@ def encode_pyramid(
     job = _Job(image, weights, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
-    mobilities = _mobilities(job)
+    mobilities = _mobilities(job, lambda_)
     tries = [
         _encode(job.part(i, len(mobilities)), lambda_, mobility=mobility)
         for i, mobility in enumerate(mobilities)
@@ -95,10 +95,11 @@ def encode_pyramid(
     return min(tries, key=lambda tried: tried[1])[0]
 
 
-def _mobilities(job: _Job) -> tuple[float, ...]:
+def _mobilities(job: _Job, lambda_: float) -> tuple[float, ...]:
     """How far a prior's networks may move: what pays for a small picture only trying tells."""
-    pixels = job.image.shape[0] * job.image.shape[1]
-    if pixels >= _MEDIUM_PICTURE or not job.use_prior or job.effort == 1:
+    height, width, channels = job.image.shape
+    has_prior = job.use_prior and nearest_networks(lambda_, channels) is not None
+    if height * width >= _MEDIUM_PICTURE or not has_prior or job.effort == 1:
         return (1.0,)
     return (0.0, 0.1, 1.0)
 
@@ -131,7 +132,7 @@ class _Job:
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
-    mobility = _mobilities(job)[0]
+    mobility = _mobilities(job, max(lambda_, LEAST_SERVED_LAMBDA))[0]
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from fieldpack import _engine
 from fieldpack.codec.model import engine_model
 from fieldpack.codec.payload import Pyramid
+from fieldpack.interpolation import cubic_taps
 
 _SNAP = 1e-9
 _TAPS = 4
@@ -151,19 +152,7 @@ def _taps(
     positions = np.clip(coordinates, -2.0, 2.0) * (length / 2) + (length - 1) / 2
     nearest = np.rint(positions)
     positions = np.where(np.abs(positions - nearest) < _SNAP * length, nearest, positions)
-    start = np.floor(positions)
-    t = (positions - start).astype(np.float32)
-    pixels = start.astype(np.int64) + np.arange(-1, 3)[:, np.newaxis]
-    half = np.float32(0.5)
-    weights = np.stack(
-        [
-            half * (((2 - t) * t - 1) * t),
-            half * ((3 * t - 5) * t * t + 2),
-            half * (((4 - 3 * t) * t + 1) * t),
-            half * ((t - 1) * t * t),
-        ]
-    )
-    return np.clip(pixels, 0, length - 1), weights
+    return cubic_taps(positions, length)
 
 
 def _consecutive(pixels: NDArray[np.int64]) -> bool:

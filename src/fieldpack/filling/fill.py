@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldpack.encoding import DEFAULT_EFFORT
 from fieldpack.field import Field
 from fieldpack.filling.effort import Effort
 from fieldpack.filling.known import Known, MaskSource, Noise, Source, levels_of, load, units_of
 from fieldpack.filling.samples import Samples, propose_from_samples
 from fieldpack.signals import Picture
 from fieldpack.signals.description import from_units, to_units
-
-DEFAULT_EFFORT = 5
 
 
 def fill(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fieldpack.errors import RequestError, SignalError
 from fieldpack.files import cause, shown
 from fieldpack.filling.proposal import propose
+from fieldpack.interpolation import cubic_taps
 from fieldpack.signals.arrays import stored_samples
 from fieldpack.signals.description import MAX_PIXELS
 from fieldpack.signals.signal import Colour
@@ -228,26 +229,11 @@ def propose_from_samples(
 
 
 def _at(image: FloatArray, x: NDArray[np.float64], y: NDArray[np.float64]) -> FloatArray:
-    """Values (n, C) of a picture between its pixels, by cubic convolution (Keys, 1981)."""
-    columns, across = _taps(x, image.shape[1])
-    rows, down = _taps(y, image.shape[0])
+    """Values (n, C) of a picture between its pixels, by cubic convolution."""
+    columns, across = cubic_taps(x, image.shape[1])
+    rows, down = cubic_taps(y, image.shape[0])
     total = np.zeros((len(x), image.shape[2]), np.float32)
     for row, v in zip(rows, down, strict=True):
         for column, h in zip(columns, across, strict=True):
             total += (v * h)[:, np.newaxis] * image[row, column]
     return total
-
-
-def _taps(positions: NDArray[np.float64], length: int) -> tuple[NDArray[np.int64], FloatArray]:
-    start = np.floor(positions)
-    t = positions - start
-    weights = np.stack(
-        [
-            0.5 * ((2 - t) * t - 1) * t,
-            0.5 * ((3 * t - 5) * t * t + 2),
-            0.5 * ((4 - 3 * t) * t + 1) * t,
-            0.5 * (t - 1) * t * t,
-        ]
-    )
-    pixels = start.astype(np.int64) + np.arange(-1, 3)[:, np.newaxis]
-    return np.clip(pixels, 0, length - 1), weights.astype(np.float32)

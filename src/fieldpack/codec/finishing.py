@@ -21,7 +21,7 @@ from fieldpack.codec.schedule import Schedule
 Latents = Sequence[FloatArray]
 
 # After the fit: rounds of a few passes, how large their steps are and how little they respond.
-_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 4, 0.08, 5
+_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 10, 0.08, 5
 _HASTE, _SHORT_RESPONSE, _LARGEST_PUSH = 2.5, 0.12, 1.5
 _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
 _CORRECTIONS, _HALVINGS = 4, 10

@@ -72,11 +72,18 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    """The last commit; "-dirty" if anything but the results differs from it."""
+    root = Path(__file__).parent.parent
+
+    def git(*arguments: str) -> str:
+        command = ["git", *arguments]
+        return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout
+
     try:
-        run = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        commit = git("describe", "--always", "--abbrev=12").strip()
+        # A benchmark that goes on after an earlier part of it has written its results.
+        results = f":(exclude){RESULTS.relative_to(root).as_posix()}"
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", results)
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
-    return run.stdout.strip()
+    return f"{commit}-dirty" if changed else commit

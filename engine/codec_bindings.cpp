@@ -1,6 +1,7 @@
 // Python's view of the codec's training engine: arrays in, arrays out.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
+#include <nanobind/stl/array.h>
 #include <nanobind/stl/optional.h>
 #include <nanobind/stl/pair.h>
 #include <nanobind/stl/string.h>
@@ -8,6 +9,8 @@
 #include <nanobind/stl/vector.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -56,6 +59,7 @@ PerceptronShape perceptron(const std::vector<int>& sizes, const char* message) {
 
 ModelShape make_shape(int channels, int grids, const std::vector<int>& synthesis, int convolutions,
                       const std::vector<std::pair<int, int>>& neighbours,
+                      const std::vector<std::array<int, 3>>& ancestors,
                       const std::vector<int>& context, const std::vector<int>& context_set_of) {
   require(channels >= 1 && channels <= kMaxChannels, "channels must be 1 to 4");
   require(grids >= 1 && grids <= kMaxGrids, "grids must be 1 to 12");
@@ -69,14 +73,23 @@ ModelShape make_shape(int channels, int grids, const std::vector<int>& synthesis
   model.context = perceptron(context, "context needs 2 to 5 sizes of 1 to 64");
   require(synthesis.front() == grids && synthesis.back() == channels,
           "synthesis must lead from grids to channels");
-  require(size_t(context.front()) == neighbours.size() && context.back() == 2,
-          "context must lead from the neighbours to mean and log scale");
+  require(size_t(context.front()) == neighbours.size() + ancestors.size() && context.back() == 2,
+          "context must lead from neighbours and ancestors to mean and log scale");
+  model.neighbour_count = int(neighbours.size());
+  model.ancestor_count = int(ancestors.size());
   for (size_t n = 0; n < neighbours.size(); ++n) {
     const auto [dy, dx] = neighbours[n];
     require(dy >= -kMarginRows && dx >= -kMarginLeft && dx <= kMarginLeft &&
                 (dy < 0 || (dy == 0 && dx < 0)),
             "neighbours must be causal, at most 4 rows and 16 columns away");
     model.neighbours[n] = {dy, dx};
+  }
+  for (size_t n = 0; n < ancestors.size(); ++n) {
+    const auto [level, dy, dx] = ancestors[n];
+    require(level >= 1 && level < kMaxGrids && std::abs(dy) <= kAncestorReach &&
+                std::abs(dx) <= kAncestorReach,
+            "ancestors must be of coarser grids, at most one row and column away");
+    model.ancestors[n] = {level, dy, dx};
   }
   for (int k = 0; k < grids; ++k) {
     require(context_set_of[k] >= 0 && context_set_of[k] < kMaxGrids, "context_set_of is out of range");
@@ -152,12 +165,13 @@ void bind_decoder(nb::module_& module) {
           "__init__",
           [](ModelShape* self, int channels, int grids, const std::vector<int>& synthesis,
              int convolutions, const std::vector<std::pair<int, int>>& neighbours,
-             const std::vector<int>& context, const std::vector<int>& context_set_of) {
+             const std::vector<std::array<int, 3>>& ancestors, const std::vector<int>& context,
+             const std::vector<int>& context_set_of) {
             new (self) ModelShape(make_shape(channels, grids, synthesis, convolutions, neighbours,
-                                             context, context_set_of));
+                                             ancestors, context, context_set_of));
           },
           nb::kw_only(), nb::arg("channels"), nb::arg("grids"), nb::arg("synthesis"),
-          nb::arg("convolutions"), nb::arg("neighbours"), nb::arg("context"),
+          nb::arg("convolutions"), nb::arg("neighbours"), nb::arg("ancestors"), nb::arg("context"),
           nb::arg("context_set_of"))
       .def_prop_ro("parameters", [](const ModelShape& m) { return m.parameters(); });
   module.def(

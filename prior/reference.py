@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from fieldpack.codec.model import (
+    ANCESTORS,
     LEAK,
     MAX_LOG_SCALE,
     MIN_LOG_SCALE,
@@ -116,14 +117,18 @@ def rate(grids: Sequence[Tensor], shape: ModelShape, tensors: dict[str, Tensor])
     for k, grid in enumerate(grids):
         h, w = grid.shape
         padded = functional.pad(grid, (8, 8, 8, 8))
-        inputs = torch.stack(
-            [
-                padded[8 + dy : 8 + dy + h, 8 + dx : 8 + dx + w]
-                for dy, dx in NEIGHBOURS[: shape.neighbours]
-            ],
-            dim=-1,
-        )
-        output = perceptron(inputs, shape.context, tensors, f"context{shape.set_of_grid[k]}")
+        inputs = [
+            padded[8 + dy : 8 + dy + h, 8 + dx : 8 + dx + w]
+            for dy, dx in NEIGHBOURS[: shape.neighbours]
+        ]
+        for level, dy, dx in ANCESTORS[: shape.ancestors]:
+            if k + level >= len(grids):
+                inputs.append(torch.zeros_like(grid))
+                continue
+            coarser = functional.pad(grids[k + level], (8, 8, 8, 8))
+            y, x = torch.arange(h) >> level, torch.arange(w) >> level
+            inputs.append(coarser[8 + dy + y][:, 8 + dx + x])
+        output = perceptron(torch.stack(inputs, -1), shape.context, tensors, f"context{shape.set_of_grid[k]}")
         out.append(laplace_bits(grid, output[..., 0], output[..., 1]).sum())
     return out
 

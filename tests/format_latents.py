@@ -17,6 +17,11 @@ NEIGHBOURS = (
     *((-2, -1), (-2, 1), (0, -3), (-3, 0), (-2, -2), (-2, 2), (-1, -3), (-1, 3)),
     *((-3, -1), (-3, 1), (0, -4), (-2, -3), (-2, 3), (-3, -2), (-3, 2), (-1, -4)),
 )
+# Places (levels, dy, dx) of the ancestors that it may read, in their order.
+ANCESTORS = (
+    *((1, 0, 0), (2, 0, 0), (3, 0, 0), (1, 0, 1), (1, 1, 0), (1, 0, -1), (1, -1, 0)),
+    *((1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1), (4, 0, 0), (5, 0, 0), (6, 0, 0)),
+)
 BAND_ROWS = 16
 LARGEST_LATENT = 2**20
 LARGEST_BIN = 15
@@ -131,13 +136,29 @@ def _lag(neighbours: Sequence[tuple[int, int]]) -> int:
     return lag
 
 
+def _ancestor(
+    coarser: Sequence[NDArray[np.int64]],
+    levels: int,
+    place: tuple[NDArray[np.int64], NDArray[np.int64]],
+    dy: int,
+    dx: int,
+) -> NDArray[np.int64]:
+    """The latents beside those that cover places (y, x), so many grids above."""
+    y, x = (coordinate // 2**levels for coordinate in place)
+    if levels > len(coarser):
+        return np.zeros(len(y), np.int64)
+    return np.pad(coarser[levels - 1], 1)[y + dy + 1, x + dx + 1]
+
+
 def decode_grid(
     decoder: RangeDecoder,
     model: Sequence[Layer],
     neighbours: int,
+    ancestors: int,
     size: tuple[int, int],
+    coarser: Sequence[NDArray[np.int64]],
 ) -> NDArray[np.int64]:
-    """The latents (rows, columns) of a grid."""
+    """The latents (rows, columns) of a grid; `coarser` are those of the next grids."""
     places = NEIGHBOURS[:neighbours]
     lag = _lag(places)
     height, width = size
@@ -152,7 +173,13 @@ def decode_grid(
             y, x = row[exists] + top + margin, column[exists] + margin
             if len(y) == 0:
                 continue
-            inputs = np.stack([padded[y + dy, x + dx] for dy, dx in places])
+            inputs = np.stack(
+                [padded[y + dy, x + dx] for dy, dx in places]
+                + [
+                    _ancestor(coarser, levels, (y - margin, x - margin), dy, dx)
+                    for levels, dy, dx in ANCESTORS[:ancestors]
+                ]
+            )
             a, b = run_network(model, inputs.astype(np.float32))
             means = np.rint(limited(a, -32768, 32768) * np.float32(32))
             scaled = (b + np.float32(3)) * np.float32(7)

@@ -15,7 +15,7 @@ from importlib import resources
 import numpy as np
 from format_container import Reader, require
 from format_evaluation import Float32Array
-from format_latents import NEIGHBOURS, Layer, decode_grid, run_network
+from format_latents import ANCESTORS, NEIGHBOURS, Layer, decode_grid, run_network
 from format_weights import RangeDecoder, Weights, read_coding, read_symbols
 from numpy.typing import NDArray
 
@@ -47,6 +47,7 @@ class Architecture:
     grids: int
     convolutions: int
     neighbours: int
+    ancestors: int
     synthesis_hidden: list[int]
     context_hidden: list[int]
     context_model_of: list[int]  # of each grid
@@ -59,7 +60,7 @@ class Architecture:
             yield (self.channels, self.channels, 3, 3)
             yield (self.channels,)
         for _ in range(max(self.context_model_of) + 1):
-            yield from _layer_sizes([self.neighbours, *self.context_hidden, 2])
+            yield from _layer_sizes([self.neighbours + self.ancestors, *self.context_hidden, 2])
 
 
 def _layer_sizes(widths: Sequence[int]) -> Iterator[tuple[int, ...]]:
@@ -168,6 +169,8 @@ def _read_architecture(reader: Reader, grids: int, channels: int) -> Architectur
     require(convolutions <= MOST_CONVOLUTIONS, "too many 3x3 layers")
     neighbours = reader.byte()
     require(1 <= neighbours <= len(NEIGHBOURS), "the number of neighbours is out of range")
+    ancestors = reader.byte()
+    require(ancestors <= len(ANCESTORS), "the number of ancestors is out of range")
     synthesis_hidden = _read_hidden(reader)
     context_hidden = _read_hidden(reader)
     separate = reader.byte()
@@ -179,6 +182,7 @@ def _read_architecture(reader: Reader, grids: int, channels: int) -> Architectur
         grids,
         convolutions,
         neighbours,
+        ancestors,
         synthesis_hidden,
         context_hidden,
         context_model_of,
@@ -237,8 +241,14 @@ def _decode_latents(
     for grid in reversed(range(architecture.grids)):
         if not is_empty[grid]:
             model = context_models[architecture.context_model_of[grid]]
-            size = latents[grid].shape
-            latents[grid] = decode_grid(decoder, model, architecture.neighbours, size)
+            latents[grid] = decode_grid(
+                decoder,
+                model,
+                architecture.neighbours,
+                architecture.ancestors,
+                latents[grid].shape,
+                latents[grid + 1 :],
+            )
     return latents
 
 

@@ -51,7 +51,9 @@ def relative_error(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("weighted", [False, True])
 def test_values_and_gradients(size: tuple[int, int], weighted: bool):
     height, width = size
-    shape = ModelShape(grids=grids_of(height, width), neighbours=13, context_hidden=(10, 10))
+    shape = ModelShape(
+        grids=grids_of(height, width), neighbours=13, ancestors=8, context_hidden=(10, 10)
+    )
     check(height, width, shape, weighted)
 
 
@@ -63,10 +65,18 @@ def test_values_and_gradients(size: tuple[int, int], weighted: bool):
         ModelShape(channels=2, grids=5, convolutions=3, context_hidden=()),
         ModelShape(grids=4, synthesis_hidden=(), neighbours=24, context_set_of=(0, 1, 1, 2)),
         ModelShape(grids=1, synthesis_hidden=(40,), neighbours=1),
+        ModelShape(grids=6, neighbours=8, ancestors=14, context_set_of=(0, 1, 2, 3, 4, 5)),
     ],
 )
 def test_other_shapes(shape: ModelShape):
     check(50, 70, shape, weighted=True)
+
+
+def test_gradients_across_bands():
+    shape = ModelShape(
+        grids=6, neighbours=8, ancestors=14, context_hidden=(12, 12), context_set_of=tuple(range(6))
+    )
+    check(75, 900, shape, weighted=False)
 
 
 def check(height: int, width: int, shape: ModelShape, weighted: bool) -> None:

@@ -78,6 +78,17 @@ def test_every_number_of_neighbours(neighbours: int) -> None:
     assert_draws_values(random_file(neighbours=neighbours, seed=neighbours))
 
 
+@pytest.mark.parametrize("ancestors", range(15))
+def test_every_number_of_ancestors(ancestors: int) -> None:
+    separate = tuple(range(7))
+    assert_draws_values(random_file((35, 18), ancestors=ancestors, context_set_of=separate))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_ancestors_at_the_edges(size: tuple[int, int]) -> None:
+    assert_draws_as_reference(random_file(size, ancestors=11, neighbours=5), threads=1)
+
+
 @pytest.mark.parametrize("convolutions", range(5))
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_number_of_3x3_layers(convolutions: int, channels: int) -> None:

@@ -126,6 +126,7 @@ def hostile_architecture(rng: np.random.Generator) -> Architecture:
         grids=grids,
         convolutions=int(rng.integers(3)),
         neighbours=int(rng.integers(1, 25)),
+        ancestors=int(rng.integers(0, 15)),
         synthesis_hidden=rng.integers(1, 9, rng.integers(4)).tolist(),
         context_hidden=rng.integers(1, 9, rng.integers(4)).tolist(),
         context_model_of=rng.integers(0, grids if separate else 1, grids).tolist(),
@@ -145,7 +146,7 @@ def hostile_pyramid(seed: int) -> bytes:
     """A payload with a valid header, which may lead to infinities, and arbitrary streams."""
     rng = np.random.default_rng(seed)
     model = hostile_architecture(rng)
-    head = bytes([model.grids, model.convolutions, model.neighbours])
+    head = bytes([model.grids, model.convolutions, model.neighbours, model.ancestors])
     for hidden in (model.synthesis_hidden, model.context_hidden):
         head += bytes([len(hidden), *hidden])
     separate = any(model.context_model_of)

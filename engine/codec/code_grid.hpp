@@ -49,8 +49,10 @@ public:
         : shape_(coding.model->context),
           parameters_(*coding.parameters),
           offset_(coding.model->context_offset(coding.set)),
+          neighbours_(coding.model->neighbour_count),
+          ancestors_(coding.model->ancestor_count),
           memory_(memory) {
-        for (int n = 0; n < shape_.size[0]; ++n) {
+        for (int n = 0; n < neighbours_; ++n) {
             const Neighbour neighbour = coding.model->neighbours[n];
             shift_[n] = (neighbour.dx + std::ptrdiff_t(neighbour.dy) * wave_lag(*coding.model)) *
                             kWaveStride +
@@ -58,10 +60,13 @@ public:
         }
     }
 
-    FIELDPACK_INLINE void predict(const float* wave, Predictions& out) const {
+    // `ancestors`: of each, the values at the wave's latents, kBand of them.
+    FIELDPACK_INLINE void predict(const float* wave, const float* ancestors,
+                                  Predictions& out) const {
         const float* x[kMaxWidth];
         float* hidden[2][kMaxWidth];
-        for (int n = 0; n < shape_.size[0]; ++n) x[n] = wave + shift_[n];
+        for (int n = 0; n < neighbours_; ++n) x[n] = wave + shift_[n];
+        for (int n = 0; n < ancestors_; ++n) x[neighbours_ + n] = ancestors + n * kBand;
         for (int b = 0; b < 2; ++b)
             for (int i = 0; i < kMaxWidth; ++i)
                 hidden[b][i] = memory_ + (b * kMaxWidth + i) * kBand;
@@ -102,6 +107,7 @@ private:
     const PerceptronShape& shape_;
     const PackedParameters& parameters_;
     std::ptrdiff_t offset_;
+    int neighbours_, ancestors_;
     float* memory_;
     std::ptrdiff_t shift_[kMaxWidth];
 };
@@ -200,12 +206,36 @@ FIELDPACK_INLINE double encode_latent(const GridCoding& coding, const LatentMode
     return bits;
 }
 
+// What the ancestors of a band's latents are, at [wave][ancestor][row of the band].
+inline void place_ancestors(const GridCoding& coding, int top, int rows, int lag, float* out) {
+    const int count = coding.model->ancestor_count;
+    const std::ptrdiff_t stride = std::ptrdiff_t(count) * kBand;
+    for (int n = 0; n < count; ++n) {
+        const auto [level, dy, dx] = coding.model->ancestors[n];
+        const CoarserGrid& grid = coding.coarser[level];
+        for (int r = 0; r < rows; ++r) {
+            float* to = out + r * lag * stride + n * kBand + r;
+            const int y = ((top + r) >> level) + dy;
+            const bool is_inside = grid.latents != nullptr && y >= 0 && y < grid.height;
+            const std::int32_t* row = grid.latents + (is_inside ? std::ptrdiff_t(y) * grid.width : 0);
+            for (int x = 0; x < coding.width; ++x) {
+                const int column = (x >> level) + dx;
+                to[x * stride] =
+                    is_inside && column >= 0 && column < grid.width ? float(row[column]) : 0.0f;
+            }
+        }
+    }
+}
+
 inline void code_grid(GridCoding& coding) {
     const int lag = wave_lag(*coding.model);
     const int margin = wave_margin(*coding.model) + kAbove * lag;
     const int waves = coding.width + (kBand - 1) * lag;
     float* const waves_memory = coding.workspace;
     float* const memory = waves_memory + std::ptrdiff_t(margin + waves + 1) * kWaveStride;
+    float* const ancestors = memory + 2 * kMaxWidth * kBand;
+    const std::ptrdiff_t ancestor_stride = std::ptrdiff_t(coding.model->ancestor_count) * kBand;
+    for (std::ptrdiff_t i = 0; i < waves * ancestor_stride; ++i) ancestors[i] = 0;
     // Element (t, lane) of the skewed band; lanes -1, -2, .. are the rows above it.
     const auto at = [&](int t, int lane) -> float& {
         return waves_memory[std::ptrdiff_t(margin + t) * kWaveStride + kAbove + lane];
@@ -221,8 +251,9 @@ inline void code_grid(GridCoding& coding) {
             for (int x = 0; x < coding.width; ++x) at(x - above * lag, -above) = float(row[x]);
         }
         const int rows = coding.height - top < kBand ? coding.height - top : kBand;
+        place_ancestors(coding, top, rows, lag, ancestors);
         for (int t = 0; t < coding.width + (rows - 1) * lag; ++t) {
-            predictor.predict(&at(t, 0), predictions);
+            predictor.predict(&at(t, 0), ancestors + t * ancestor_stride, predictions);
             const int last = t / lag < rows - 1 ? t / lag : rows - 1;
             const int first = t < coding.width ? 0 : (t - coding.width) / lag + 1;
             for (int r = first; r <= last; ++r) {

@@ -63,7 +63,7 @@ namespace {
 
 template <class Run>
 void for_each_grid(const ModelShape& model, const float* parameters, int height, int width,
-                   const std::vector<bool>& empty, const Run& run) {
+                   const std::vector<bool>& empty, Latents& latents, const Run& run) {
     const Packed packed(model, parameters);
     const train::PackedParameters view = packed.view();
     const auto sizes = grid_sizes(model, height, width);
@@ -71,9 +71,13 @@ void for_each_grid(const ModelShape& model, const float* parameters, int height,
     const CodecKernels& kernels = codec_kernels();
     for (int k = model.grids - 1; k >= 0; --k) {
         if (empty[k]) continue;
+        CoarserGrid coarser[train::kMaxGrids];
+        for (int level = 1; k + level < model.grids; ++level)
+            coarser[level] = {sizes[k + level].height, sizes[k + level].width,
+                              latents[k + level].data()};
         GridCoding coding{&model, &view, model.context_set_of[k], &laplace_tables(),
-                          sizes[k].height, sizes[k].width, nullptr, workspace.data(), nullptr,
-                          nullptr, put, 0.0};
+                          sizes[k].height, sizes[k].width, latents[k].data(), coarser,
+                          workspace.data(), nullptr, nullptr, put, 0.0};
         run(k, coding, kernels);
     }
 }
@@ -85,9 +89,8 @@ CodedLatents encode_latents(const ModelShape& model, const float* parameters, in
     CodedLatents coded;
     coded.bits.assign(std::size_t(model.grids), 0.0);
     RangeEncoder encoder;
-    for_each_grid(model, parameters, height, width, empty,
+    for_each_grid(model, parameters, height, width, empty, latents,
                   [&](int k, GridCoding& coding, const CodecKernels& kernels) {
-                      coding.latents = latents[k].data();
                       coding.encoder = &encoder;
                       kernels.code_grid(coding);
                       coded.bits[k] = coding.bits;
@@ -103,9 +106,8 @@ Latents decode_latents(const ModelShape& model, const float* parameters, int hei
     for (const GridSize grid : grid_sizes(model, height, width))
         latents.emplace_back(std::size_t(grid.height) * grid.width, 0);
     RangeDecoder decoder(bytes, size);
-    for_each_grid(model, parameters, height, width, empty,
+    for_each_grid(model, parameters, height, width, empty, latents,
                   [&](int k, GridCoding& coding, const CodecKernels& kernels) {
-                      coding.latents = latents[k].data();
                       coding.decoder = &decoder;
                       kernels.code_grid(coding);
                   });

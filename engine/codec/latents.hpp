@@ -19,6 +19,12 @@ constexpr int kAbove = 8;                        // rows of the band before that
 constexpr int kWaveStride = kBand + kAbove + 8;  // floats of one wavefront
 constexpr int kLargestLatent = 1 << 20;
 
+// A grid that is decoded already.
+struct CoarserGrid {
+    int height = 0, width = 0;
+    const std::int32_t* latents = nullptr;
+};
+
 struct GridCoding {
     const train::ModelShape* model;
     const train::PackedParameters* parameters;
@@ -26,6 +32,7 @@ struct GridCoding {
     const LaplaceTables* tables;
     int height, width;
     std::int32_t* latents;         // row-major; read by the encoder, written by the decoder
+    const CoarserGrid* coarser;    // [level]: the grid so many above; no latents: there is none
     float* workspace;              // grid_workspace() floats
     RangeEncoder* encoder;         // one of the two
     RangeDecoder* decoder;
@@ -36,7 +43,7 @@ struct GridCoding {
 // Wavefronts that a row lags behind the one above.
 __attribute__((always_inline)) inline int wave_lag(const train::ModelShape& model) {
     int lag = 1;
-    for (int n = 0; n < model.context.size[0]; ++n) {
+    for (int n = 0; n < model.neighbour_count; ++n) {
         const auto [dy, dx] = model.neighbours[n];
         if (dy < 0 && dx >= 0) {
             const int needed = (dx + 1 - dy - 1) / -dy;
@@ -49,7 +56,7 @@ __attribute__((always_inline)) inline int wave_lag(const train::ModelShape& mode
 // Wavefronts before the first one that neighbours may read.
 __attribute__((always_inline)) inline int wave_margin(const train::ModelShape& model) {
     int reach = 0;
-    for (int n = 0; n < model.context.size[0]; ++n) {
+    for (int n = 0; n < model.neighbour_count; ++n) {
         const auto [dy, dx] = model.neighbours[n];
         const int back = -(dx + dy * wave_lag(model));
         if (back > reach) reach = back;
@@ -60,7 +67,8 @@ __attribute__((always_inline)) inline int wave_margin(const train::ModelShape& m
 __attribute__((always_inline)) inline std::ptrdiff_t grid_workspace(const train::ModelShape& model, int width) {
     const std::ptrdiff_t waves =
         width + (kBand - 1) * wave_lag(model) + wave_margin(model) + kAbove * wave_lag(model) + 1;
-    return waves * kWaveStride + 2 * train::kMaxWidth * kBand + 64;
+    const std::ptrdiff_t ancestors = std::ptrdiff_t(model.ancestor_count) * kBand;
+    return waves * (kWaveStride + ancestors) + 2 * train::kMaxWidth * kBand + 64;
 }
 
 struct CodecKernels {

@@ -12,17 +12,48 @@ constexpr ptrdiff_t kContextStride = kContextStrip + 16;
 
 inline ptrdiff_t context_workspace(const ModelShape& model) {
   return Perceptron::workspace(model.context, kContextStride) +
-         (model.context.size[0] + 4) * kContextStride;
+         (model.context.size[0] + model.ancestor_count + 4) * kContextStride;
+}
+
+// target[p] = source[p >> level] for whole vectors covering [0, count).
+inline void spread(const float* source, int level, int count, float* target) {
+  const int end = (count + kLanes - 1) / kLanes * kLanes;
+  if (level == 1) {
+    for (int q = 0; q < end / 2; ++q) target[2 * q] = target[2 * q + 1] = source[q];
+    return;
+  }
+  const int side = 1 << level;
+  for (int p = 0; p < end; p += side) {
+    const float value = source[p >> level];
+    for (int i = p; i < p + side && i < end; ++i) target[i] = value;
+  }
+}
+
+// target[p >> level] += source[p] for p in [0, count): the transpose of `spread`.
+inline void gather(const float* source, int level, int count, float* target) {
+  if (level == 1) {
+    for (int q = 0; q < count / 2; ++q) target[q] += source[2 * q] + source[2 * q + 1];
+    if (count % 2) target[count / 2] += source[count - 1];
+    return;
+  }
+  const int side = 1 << level;
+  for (int p = 0; p < count; p += side) {
+    const int end = p + side < count ? p + side : count;
+    float total = 0;
+    for (int i = p; i < end; ++i) total += source[i];
+    target[p >> level] += total;
+  }
 }
 
 inline void context(ContextArgs& a) {
   const ModelShape& model = *a.model;
   const PerceptronShape& shape = model.context;
-  const int neighbours = shape.size[0];
+  const int neighbours = model.neighbour_count, ancestors = model.ancestor_count;
   const ptrdiff_t offset = model.context_offset(a.set);
-  Rows input_gradient, output, output_gradient;
+  Rows input_gradient, spread_rows, output, output_gradient;
   float* memory = a.workspace;
-  memory = input_gradient.place(memory, neighbours, kContextStride);
+  memory = input_gradient.place(memory, neighbours + ancestors, kContextStride);
+  memory = spread_rows.place(memory, ancestors, kContextStride);
   memory = output.place(memory, 2, kContextStride);
   memory = output_gradient.place(memory, 2, kContextStride);
   Perceptron perceptron(shape, a.parameters.natural + offset, a.parameters.transposed + offset,
@@ -41,6 +72,15 @@ inline void context(ContextArgs& a) {
       const float* inputs[kMaxWidth];
       for (int n = 0; n < neighbours; ++n)
         inputs[n] = a.quantised.row(y + model.neighbours[n].dy) + x + model.neighbours[n].dx;
+      for (int n = 0; n < ancestors; ++n) {
+        const auto [level, dy, dx] = model.ancestors[n];
+        inputs[neighbours + n] = spread_rows[n];
+        if (a.coarser[level].data)
+          spread(a.coarser[level].row((y >> level) + dy) + (x >> level) + dx, level, count,
+                 spread_rows[n]);
+        else
+          for (int p = 0; p < count; p += kLanes) store(spread_rows[n] + p, Floats{});
+      }
       perceptron.forward_hidden(inputs, count);
       perceptron.forward_output(inputs, count, output);
 
@@ -65,6 +105,12 @@ inline void context(ContextArgs& a) {
                         x + model.neighbours[n].dx;
         for (int p = 0; p < count; p += kLanes)
           store(target + p, load(target + p) + load(input_gradient[n] + p));
+      }
+      for (int n = 0; n < ancestors; ++n) {
+        const auto [level, dy, dx] = model.ancestors[n];
+        if (a.coarser[level].data)
+          gather(input_gradient[neighbours + n], level, count,
+                 a.coarser_gradient[level].row((y >> level) + dy) + (x >> level) + dx);
       }
     }
   }

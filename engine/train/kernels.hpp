@@ -46,6 +46,8 @@ struct ContextArgs {
   PackedParameters parameters;
   int set;
   PlaneView quantised;
+  const PlaneView* coarser;           // [level]: quantised latents of that many grids above, or no data
+  const PlaneView* coarser_gradient;  // [level]: added to, private to these rows
   PlaneView gradient;   // written for rows [row_begin, row_end)
   PlaneView spill;      // what those rows add to the gradients of rows above row_begin: row -1 etc.
   int row_begin, row_end;

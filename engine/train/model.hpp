@@ -12,6 +12,7 @@ constexpr int kMaxGrids = 12;
 constexpr int kMaxConvolutions = 4;
 // Slope of the 3x3 layers' activation below zero. With a plain ReLU a colour channel can die for good.
 constexpr float kLeak = 0.125f;
+constexpr int kAncestorReach = 1;  // rows and columns around the latent that covers a place
 constexpr int kTaps = 4;           // a symmetric kernel of 8 taps has 4 free ones
 
 // A multilayer perceptron over pixels. Every layer but the last ends in a ReLU; a hidden layer that
@@ -39,11 +40,17 @@ struct Neighbour {
   int dy, dx;
 };
 
+// A latent of a coarser grid, which is decoded before: of the grid `level` above, (dy, dx) from the
+// latent that covers the place of the one being coded.
+struct Ancestor {
+  int level, dy, dx;
+};
+
 // Flat parameter vector:
 //   upsampling   [grids - 1][4]        taps of the stage from level s + 1 to level s, nearest first
 //   synthesis    perceptron grids -> ... -> channels
 //   convolutions [n][C][C][3][3] weights then [C] biases each; leaky(x + conv(x)), the last without leaky
-//   context      [sets] perceptron neighbours -> ... -> (mean, log scale)
+//   context      [sets] perceptron neighbours, ancestors -> ... -> (mean, log scale)
 struct ModelShape {
   int channels = 3;
   int grids = 7;
@@ -52,7 +59,9 @@ struct ModelShape {
   int context_set_of[kMaxGrids] = {};  // the context weights that a grid uses
   PerceptronShape synthesis;
   PerceptronShape context;
+  int neighbour_count = 0, ancestor_count = 0;  // together the context perceptron's inputs
   Neighbour neighbours[kMaxWidth] = {};
+  Ancestor ancestors[kMaxWidth] = {};
 
   ptrdiff_t taps_offset(int stage) const { return ptrdiff_t(stage) * kTaps; }
   ptrdiff_t synthesis_offset() const { return ptrdiff_t(grids - 1) * kTaps; }

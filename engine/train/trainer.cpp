@@ -120,12 +120,22 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
       *plane = Plane(h, w);
     grids_.push_back(std::move(grid));
     int reach = 0;
-    for (int n = 0; n < model.context.size[0]; ++n)
+    for (int n = 0; n < model.neighbour_count; ++n)
       reach = std::max(reach, -model.neighbours[n].dy);
     const int rows = std::max(reach + 1, kBandPixels / w + 1);
     // Without bands, a grid stays at zero and costs nothing.
     for (int y = 0; k >= finest && y < h; y += rows) {
       bands_.push_back({k, y, std::min(y + rows, h), Plane(0, w)});
+    }
+  }
+  for (Band& band : bands_) {
+    band.coarser.resize(size_t(levels - band.grid));
+    for (int n = 0; n < model.ancestor_count; ++n) {
+      const int level = model.ancestors[n].level;
+      if (band.grid + level < levels && !band.coarser[level].view().data)
+        band.coarser[level] =
+            Plane(((band.row_end - 1) >> level) - (band.row_begin >> level) + 1,
+                  grids_[band.grid + level].width);
     }
   }
   pyramid_.resize(levels);
@@ -214,11 +224,20 @@ void Trainer::context(const StepOptions& options, bool weight_gradient, StepResu
     Grid& grid = grids_[band.grid];
     if (only_set >= 0 && model_.context_set_of[band.grid] != only_set) return;
     band.spill.clear();
+    PlaneView coarser[kMaxGrids], coarser_gradient[kMaxGrids];
+    for (size_t level = 1; level < band.coarser.size(); ++level) {
+      Plane& plane = band.coarser[level];
+      if (!plane.view().data) continue;
+      plane.clear();
+      coarser[level] = grids_[band.grid + level].quantised.view();
+      coarser_gradient[level] = plane.view();
+      coarser_gradient[level].data -= (band.row_begin >> level) * plane.view().stride;
+    }
     float* sums = weight_gradient ? band_sums_[job].data() : nullptr;
     if (sums) std::fill(band_sums_[job].begin(), band_sums_[job].end(), 0.0f);
     ContextArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()},
-                     model_.context_set_of[band.grid], grid.quantised.view(), grid.gradient.view(),
-                     band.spill.view(), band.row_begin, band.row_end, weight, sums, workspaces_[thread].data(), 0.0};
+                     model_.context_set_of[band.grid], grid.quantised.view(), coarser,
+                     coarser_gradient, grid.gradient.view(), band.spill.view(), band.row_begin, band.row_end, weight, sums, workspaces_[thread].data(), 0.0};
     kernels_.context(args);
     bits[job] = args.bits;
   });
@@ -326,6 +345,16 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
       const PlaneView& spill = bands_[job + 1].spill.view();
       for (int i = 1; i <= std::min(kMarginRows, band.row_end - band.row_begin); ++i)
         for (int x = 0; x < grid.width; ++x) gradient.row(band.row_end - i)[x] += spill.row(-i)[x];
+    }
+    for (const Band& finer : bands_) {
+      const int level = band.grid - finer.grid;
+      if (level <= 0 || !finer.coarser[level].view().data) continue;
+      const PlaneView& part = finer.coarser[level].view();
+      const int first = finer.row_begin >> level;
+      const int begin = std::max(band.row_begin, first - kAncestorReach);
+      const int end = std::min(band.row_end, first + part.height + kAncestorReach);
+      for (int y = begin; y < end; ++y)
+        for (int x = 0; x < grid.width; ++x) gradient.row(y)[x] += part.row(y - first)[x];
     }
     if (band.grid > 0) {
       const PlaneView& distortion = pyramid_gradient_[band.grid][0].view();

@@ -95,6 +95,8 @@ class Trainer {
   struct Band {
     int grid, row_begin, row_end;
     Plane spill;  // gradients that belong to rows above the band
+    // [level]: gradients that belong to the grid so many above; row 0 is that of row_begin.
+    std::vector<Plane> coarser = {};
   };
   struct Tile {
     int top, bottom, left, right;

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fieldpack.codec.model import (
+    ANCESTORS,
     LEAK,
     MAX_LOG_SCALE,
     MIN_LOG_SCALE,
@@ -28,6 +29,7 @@ Matrix = npt.NDArray[np.float64]
 _CONTEXT_SAMPLES = 10_000
 _CROPS, _CROP_SIZE = 8, 64
 _CROP_SAMPLES = 500
+_REACH = max(max(-dy, abs(dx)) for dy, dx in NEIGHBOURS)
 
 
 def context_curvature(
@@ -46,21 +48,21 @@ def context_curvature(
         latents: Quantised, one array a grid, finest first.
         random: Picks the samples.
     """
-    grids = [g for g, used in zip(latents, shape.set_of_grid, strict=True) if used == index]
-    grids = [g for g in grids if g.any()]
+    grids = {
+        k: grid
+        for k, (grid, used) in enumerate(zip(latents, shape.set_of_grid, strict=True))
+        if used == index and grid.any()
+    }
     weights = _layers(shape, parameters, f"context{index}", shape.context)
     if not grids:
         return np.zeros((shape.context.parameters, shape.context.parameters))
-    total = sum(grid.size for grid in grids)
+    total = sum(grid.size for grid in grids.values())
     inputs, values, counts = [], [], []
-    reach = max(max(-dy, abs(dx)) for dy, dx in NEIGHBOURS)
-    for grid in grids:
+    for k, grid in grids.items():
         share = max(_CONTEXT_SAMPLES * grid.size // total, 256)
         count = min(grid.size, share)
         y, x = np.divmod(random.choice(grid.size, count, replace=False), grid.shape[1])
-        padded = np.pad(grid, reach)
-        neighbours = NEIGHBOURS[: shape.neighbours]
-        inputs.append(np.stack([padded[y + reach + i, x + reach + j] for i, j in neighbours], 1))
+        inputs.append(_context_inputs(shape, latents, k, y, x))
         values.append(grid[y, x])
         counts.append(np.full(count, grid.size / count))
     forward = _Perceptron(shape.context, weights, np.concatenate(inputs))
@@ -127,6 +129,25 @@ def synthesis_curvature(
             rows.append(np.concatenate([sampled.gradients(back), *parts], 1))
     jacobian = np.concatenate(rows)
     return _square(jacobian) * (2 / len(jacobian))
+
+
+def _context_inputs(
+    shape: ModelShape,
+    latents: Sequence[FloatArray],
+    index: int,
+    y: npt.NDArray[np.int64],
+    x: npt.NDArray[np.int64],
+) -> FloatArray:
+    """What the context model reads (n, inputs) for latents at (y, x) of grid `index`."""
+    places = [(0, dy, dx) for dy, dx in NEIGHBOURS[: shape.neighbours]]
+    columns = []
+    for level, dy, dx in places + list(ANCESTORS[: shape.ancestors]):
+        if index + level >= len(latents):
+            columns.append(np.zeros(len(y), np.float32))
+            continue
+        padded = np.pad(latents[index + level], _REACH)
+        columns.append(padded[(y >> level) + dy + _REACH, (x >> level) + dx + _REACH])
+    return np.stack(columns, 1)
 
 
 class _Perceptron:

@@ -18,6 +18,13 @@ NEIGHBOURS: tuple[tuple[int, int], ...] = (
     (-3, -1), (-3, 1), (0, -4), (-2, -3), (-2, 3), (-3, -2), (-3, 2), (-1, -4),
 )  # fmt: skip
 
+# Latents of coarser grids (levels up, dy, dx), relative to the one that covers the latent's place; a
+# context of n ancestors uses the first n.
+ANCESTORS: tuple[tuple[int, int, int], ...] = (
+    (1, 0, 0), (2, 0, 0), (3, 0, 0), (1, 0, 1), (1, 1, 0), (1, 0, -1), (1, -1, 0),
+    (1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1), (4, 0, 0), (5, 0, 0), (6, 0, 0),
+)  # fmt: skip
+
 MAX_GRIDS = 7
 MAX_CHANNELS = 4
 MAX_CONVOLUTIONS = 4
@@ -77,6 +84,7 @@ class ModelShape:
     neighbours: int = 12
     context_hidden: tuple[int, ...] = (16, 16)
     context_set_of: tuple[int, ...] = field(default=())
+    ancestors: int = 0
 
     @property
     def synthesis(self) -> PerceptronShape:
@@ -85,8 +93,8 @@ class ModelShape:
 
     @property
     def context(self) -> PerceptronShape:
-        """The layers from neighbours to the mean and log scale of a latent."""
-        return PerceptronShape((self.neighbours, *self.context_hidden, 2))
+        """The layers from neighbours and ancestors to the mean and log scale of a latent."""
+        return PerceptronShape((self.neighbours + self.ancestors, *self.context_hidden, 2))
 
     @property
     def set_of_grid(self) -> tuple[int, ...]:
@@ -134,6 +142,7 @@ def engine_model(shape: ModelShape) -> _engine.CodecModel:
         synthesis=shape.synthesis.sizes,
         convolutions=shape.convolutions,
         neighbours=NEIGHBOURS[: shape.neighbours],
+        ancestors=ANCESTORS[: shape.ancestors],
         context=shape.context.sizes,
         context_set_of=shape.set_of_grid,
     )

@@ -23,7 +23,7 @@ SHIPPED = 1
 """Number of the prior that new files name."""
 
 _FILES = {1: "photographs-1.prior"}
-_SHA256 = {1: "db8a376e98e432acef02089331568e12e4b2418876366e039f15b11cb91b3bb3"}
+_SHA256 = {1: "f8ef6f8ed4d0663ee7a02278d5a18b0e375e4ca57634dfbc76a801cea56331cd"}
 SIGNATURE = b"FPRI"
 LEAST_SERVED_LAMBDA = 2e-5
 """Below, networks of the picture's own are the better choice. No lambda is too large: there, such

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fieldpack.bytestream import ByteReader, ByteWriter
 from fieldpack.codec.model import (
+    ANCESTORS,
     MAX_CHANNELS,
     MAX_CONVOLUTIONS,
     MAX_GRIDS,
@@ -20,6 +21,7 @@ def write_shape(writer: ByteWriter, shape: ModelShape) -> None:
     writer.byte(shape.grids)
     writer.byte(shape.convolutions)
     writer.byte(shape.neighbours)
+    writer.byte(shape.ancestors)
     for hidden in (shape.synthesis_hidden, shape.context_hidden):
         writer.byte(len(hidden))
         for size in hidden:
@@ -34,7 +36,7 @@ def write_shape(writer: ByteWriter, shape: ModelShape) -> None:
 
 def read_shape(reader: ByteReader, channels: int, grids: int) -> ModelShape:
     """Read what follows the number of grids; raises FormatError where it makes no sense."""
-    convolutions, neighbours = reader.byte(), reader.byte()
+    convolutions, neighbours, ancestors = reader.byte(), reader.byte(), reader.byte()
     hidden = []
     for _ in range(2):
         layers = reader.byte()
@@ -48,10 +50,13 @@ def read_shape(reader: ByteReader, channels: int, grids: int) -> ModelShape:
         and 1 <= grids <= MAX_GRIDS
         and convolutions <= MAX_CONVOLUTIONS
         and 1 <= neighbours <= len(NEIGHBOURS)
+        and ancestors <= len(ANCESTORS)
         and all(1 <= size <= MAX_WIDTH for sizes in hidden for size in sizes)
         and shared <= 1
         and all(index < grids for index in sets)
     )
     if not valid:
         raise FormatError("the pyramid has a model of unknown sizes")
-    return ModelShape(channels, grids, hidden[0], convolutions, neighbours, hidden[1], sets)
+    return ModelShape(
+        channels, grids, hidden[0], convolutions, neighbours, hidden[1], sets, ancestors
+    )

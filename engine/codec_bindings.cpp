@@ -57,7 +57,7 @@ PerceptronShape perceptron(const std::vector<int>& sizes, const char* message) {
   return shape;
 }
 
-ModelShape make_shape(int channels, int grids, const std::vector<int>& synthesis, int convolutions,
+ModelShape make_shape(int channels, int grids, bool is_filtered, const std::vector<int>& synthesis, int convolutions,
                       const std::vector<std::pair<int, int>>& neighbours,
                       const std::vector<std::array<int, 3>>& ancestors,
                       const std::vector<int>& context, const std::vector<int>& context_set_of) {
@@ -69,6 +69,7 @@ ModelShape make_shape(int channels, int grids, const std::vector<int>& synthesis
   model.channels = channels;
   model.grids = grids;
   model.convolutions = convolutions;
+  model.filters = is_filtered ? grids - 1 : 0;
   model.synthesis = perceptron(synthesis, "synthesis needs 2 to 5 sizes of 1 to 64");
   model.context = perceptron(context, "context needs 2 to 5 sizes of 1 to 64");
   require(synthesis.front() == grids && synthesis.back() == channels,
@@ -163,14 +164,16 @@ void bind_decoder(nb::module_& module) {
   nb::class_<ModelShape>(module, "CodecModel")
       .def(
           "__init__",
-          [](ModelShape* self, int channels, int grids, const std::vector<int>& synthesis,
+          [](ModelShape* self, int channels, int grids, bool is_filtered,
+             const std::vector<int>& synthesis,
              int convolutions, const std::vector<std::pair<int, int>>& neighbours,
              const std::vector<std::array<int, 3>>& ancestors, const std::vector<int>& context,
              const std::vector<int>& context_set_of) {
-            new (self) ModelShape(make_shape(channels, grids, synthesis, convolutions, neighbours,
+            new (self) ModelShape(make_shape(channels, grids, is_filtered, synthesis, convolutions, neighbours,
                                              ancestors, context, context_set_of));
           },
-          nb::kw_only(), nb::arg("channels"), nb::arg("grids"), nb::arg("synthesis"),
+          nb::kw_only(), nb::arg("channels"), nb::arg("grids"), nb::arg("is_filtered"),
+          nb::arg("synthesis"),
           nb::arg("convolutions"), nb::arg("neighbours"), nb::arg("ancestors"), nb::arg("context"),
           nb::arg("context_set_of"))
       .def_prop_ro("parameters", [](const ModelShape& m) { return m.parameters(); });

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fieldpack.codec.model import LEAK, NEIGHBOURS, ModelShape
+from fieldpack.codec.model import ANCESTORS, LEAK, NEIGHBOURS, ModelShape
 from prior.reference import BoundedScale, soft_round, split
 
 _UP, _SIDE = 3, 4  # how far neighbours reach
@@ -55,15 +55,41 @@ def rate(
         for layer in range(shape.context.layers):
             weight, bias = tensors[f"{name}.{layer}.weight"], tensors[f"{name}.{layer}.bias"]
             if layer == 0:
-                weight = (weight @ where).reshape(-1, 1, _UP + 1, 2 * _SIDE + 1)
+                own, others = weight.split((shape.neighbours, shape.ancestors), 1)
+                kernel = (own @ where).reshape(-1, 1, _UP + 1, 2 * _SIDE + 1)
+                y = functional.conv2d(x, kernel, bias)
+                if shape.ancestors:
+                    y = y + functional.conv2d(ancestors(grids, k, shape), others[:, :, None, None])
             else:
-                weight = weight[:, :, None, None]
-            y = functional.conv2d(x, weight, bias)
+                y = functional.conv2d(x, weight[:, :, None, None], bias)
             if shape.context.is_residual(layer):
                 y = y + x
             x = y if layer == shape.context.layers - 1 else torch.relu(y)
         total = total + bits(grid, x[:, :1], x[:, 1:]).sum((1, 2, 3))
     return total
+
+
+def ancestors(grids: Sequence[Tensor], index: int, shape: ModelShape) -> Tensor:
+    """Latents of coarser grids [B, ancestors, h, w] for each latent of grid `index`."""
+    height, width = grids[index].shape[2:]
+    planes = []
+    for level, dy, dx in ANCESTORS[: shape.ancestors]:
+        if index + level >= len(grids):
+            planes.append(torch.zeros_like(grids[index]))
+            continue
+        coarser = functional.pad(grids[index + level], (1, 1, 1, 1))
+        y = (torch.arange(height, device=coarser.device) >> level) + dy + 1
+        x = (torch.arange(width, device=coarser.device) >> level) + dx + 1
+        planes.append(coarser[:, :, y][:, :, :, x])
+    return torch.cat(planes, 1)
+
+
+def filtered(x: Tensor, differences: Tensor) -> Tensor:
+    """Planes [B, 1, h, w] through the separable symmetric filter; zeros around them."""
+    near = torch.cat((1 + differences[:1], differences[1:]))
+    kernel = torch.cat((near[1:].flip(0), near))
+    x = functional.conv2d(x, kernel.reshape(1, 1, 7, 1), padding=(3, 0))
+    return functional.conv2d(x, kernel.reshape(1, 1, 1, 7), padding=(0, 3))
 
 
 def upsample(x: Tensor, taps: Tensor, height: int, width: int) -> Tensor:
@@ -83,6 +109,8 @@ def synthesise(grids: Sequence[Tensor], shape: ModelShape, tensors: dict[str, Te
     planes = grids[-1]
     for stage in range(shape.grids - 2, -1, -1):
         own = grids[stage]
+        if shape.is_filtered:
+            own = filtered(own, tensors["filters"][stage])
         planes = upsample(planes, tensors["taps"][stage], own.shape[2], own.shape[3])
         planes = torch.cat((own, planes), 1)
     x = planes

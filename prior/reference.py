@@ -59,6 +59,14 @@ def upsample(x: Tensor, taps: Tensor, height: int, width: int) -> Tensor:
     return rows(tall.transpose(1, 2)).transpose(1, 2)[:, :, :width]
 
 
+def filtered(x: Tensor, differences: Tensor) -> Tensor:
+    """A plane [h, w] through the separable symmetric filter; zeros around it."""
+    near = torch.cat((1 + differences[:1], differences[1:]))
+    kernel = torch.cat((near[1:].flip(0), near))
+    x = functional.conv2d(x[None, None], kernel.reshape(1, 1, 7, 1), padding=(3, 0))
+    return functional.conv2d(x, kernel.reshape(1, 1, 1, 7), padding=(0, 3))[0, 0]
+
+
 def perceptron(x: Tensor, shape: PerceptronShape, tensors: dict[str, Tensor], name: str) -> Tensor:
     """Applies the dense layers to values [..., inputs]."""
     for layer in range(shape.layers):
@@ -94,6 +102,8 @@ def synthesise(grids: Sequence[Tensor], shape: ModelShape, tensors: dict[str, Te
     planes = grids[-1][None]
     for stage in range(shape.grids - 2, -1, -1):
         own = grids[stage]
+        if shape.is_filtered:
+            own = filtered(own, tensors["filters"][stage])
         planes = upsample(planes, tensors["taps"][stage], *own.shape)
         planes = torch.cat((own[None], planes))
     x = perceptron(planes.permute(1, 2, 0), shape.synthesis, tensors, "synthesis").permute(2, 0, 1)
@@ -128,7 +138,9 @@ def rate(grids: Sequence[Tensor], shape: ModelShape, tensors: dict[str, Tensor])
             coarser = functional.pad(grids[k + level], (8, 8, 8, 8))
             y, x = torch.arange(h) >> level, torch.arange(w) >> level
             inputs.append(coarser[8 + dy + y][:, 8 + dx + x])
-        output = perceptron(torch.stack(inputs, -1), shape.context, tensors, f"context{shape.set_of_grid[k]}")
+        output = perceptron(
+            torch.stack(inputs, -1), shape.context, tensors, f"context{shape.set_of_grid[k]}"
+        )
         out.append(laplace_bits(grid, output[..., 0], output[..., 1]).sum())
     return out
 

@@ -37,6 +37,7 @@ class Pyramid:
     taps: Float32Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     synthesis: list[Layer] = field(default_factory=list)
     convolutions: list[Layer] = field(default_factory=list)  # weights (C, C, 3, 3) and bias (C)
+    filters: Float32Array = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 @dataclass
@@ -45,6 +46,7 @@ class Architecture:
 
     channels: int
     grids: int
+    filtered: int  # 0 or 1
     convolutions: int
     neighbours: int
     ancestors: int
@@ -55,6 +57,8 @@ class Architecture:
     def tensor_sizes(self) -> Iterator[tuple[int, ...]]:
         """The sizes of all tensors, in their order."""
         yield (self.grids - 1, 4)
+        if self.filtered:
+            yield (self.grids - 1, 4)
         yield from _layer_sizes([self.grids, *self.synthesis_hidden, self.channels])
         for _ in range(self.convolutions):
             yield (self.channels, self.channels, 3, 3)
@@ -148,6 +152,7 @@ def _decode(
     tensors = iter(values)
     channels = architecture.channels
     taps = next(tensors)
+    filters = next(tensors) if architecture.filtered else taps[:0]
     synthesis = _take_layers(tensors, len(architecture.synthesis_hidden) + 1)
     convolutions = _take_layers(tensors, architecture.convolutions)
     context_models = [
@@ -160,11 +165,20 @@ def _decode(
             stream, architecture, empty, context_models, grid_sizes(height, width)
         )
     return Pyramid(
-        height, width, np.zeros(channels, np.float32), latents, taps, synthesis, convolutions
+        height,
+        width,
+        np.zeros(channels, np.float32),
+        latents,
+        taps,
+        synthesis,
+        convolutions,
+        filters,
     )
 
 
 def _read_architecture(reader: Reader, grids: int, channels: int) -> Architecture:
+    filtered = reader.byte()
+    require(filtered <= 1, "another way to filter")
     convolutions = reader.byte()
     require(convolutions <= MOST_CONVOLUTIONS, "too many 3x3 layers")
     neighbours = reader.byte()
@@ -180,6 +194,7 @@ def _read_architecture(reader: Reader, grids: int, channels: int) -> Architectur
     return Architecture(
         channels,
         grids,
+        filtered,
         convolutions,
         neighbours,
         ancestors,
@@ -261,7 +276,10 @@ def draw_pyramid(pyramid: Pyramid) -> Float32Array:
     if not pyramid.latents:
         return np.broadcast_to(pyramid.colour, (height, width, len(pyramid.colour)))
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        planes = np.stack(upsampled(pyramid.latents, pyramid.taps))
+        grids = [grid.astype(np.float32) for grid in pyramid.latents]
+        for grid, values in enumerate(pyramid.filters):
+            grids[grid] = _filtered_rows(_filtered_rows(grids[grid], values).T, values).T
+        planes = np.stack(upsampled(grids, pyramid.taps))
         values = run_network(pyramid.synthesis, planes.reshape(len(planes), -1))
         values = values.reshape(-1, height, width)
         for index, (weights, bias) in enumerate(pyramid.convolutions):
@@ -273,11 +291,21 @@ def draw_pyramid(pyramid: Pyramid) -> Float32Array:
     return values.transpose(1, 2, 0)
 
 
-def upsampled(latents: Sequence[NDArray[np.int64]], taps: Float32Array) -> list[Float32Array]:
+def _filtered_rows(plane: Float32Array, values: Float32Array) -> Float32Array:
+    rows = len(plane)
+    padded = np.pad(plane, ((3, 3), (0, 0)))
+    total = (values[0] + np.float32(1)) * plane
+    for d in (1, 2, 3):
+        product = values[d] * (padded[3 - d : 3 - d + rows] + padded[3 + d : 3 + d + rows])
+        total = total + product
+    return total
+
+
+def upsampled(latents: Sequence[Float32Array], taps: Float32Array) -> list[Float32Array]:
     """All grids at the resolution of grid 0."""
     planes = []
     for grid, values in enumerate(latents):
-        plane = values.astype(np.float32)
+        plane = values
         for finer in reversed(range(grid)):
             height, width = latents[finer].shape
             plane = _doubled_rows(plane, taps[finer], height)

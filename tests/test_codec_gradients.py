@@ -66,6 +66,7 @@ def test_values_and_gradients(size: tuple[int, int], weighted: bool):
         ModelShape(grids=4, synthesis_hidden=(), neighbours=24, context_set_of=(0, 1, 1, 2)),
         ModelShape(grids=1, synthesis_hidden=(40,), neighbours=1),
         ModelShape(grids=6, neighbours=8, ancestors=14, context_set_of=(0, 1, 2, 3, 4, 5)),
+        ModelShape(channels=2, grids=6, is_filtered=True),
     ],
 )
 def test_other_shapes(shape: ModelShape):
@@ -74,7 +75,12 @@ def test_other_shapes(shape: ModelShape):
 
 def test_gradients_across_bands():
     shape = ModelShape(
-        grids=6, neighbours=8, ancestors=14, context_hidden=(12, 12), context_set_of=tuple(range(6))
+        grids=6,
+        neighbours=8,
+        ancestors=14,
+        context_hidden=(12, 12),
+        context_set_of=tuple(range(6)),
+        is_filtered=True,
     )
     check(75, 900, shape, weighted=False)
 

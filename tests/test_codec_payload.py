@@ -64,9 +64,7 @@ def test_latents_return(size, scale):
 @pytest.mark.parametrize("neighbours", [1, 2, 8, 12, 16, 24])
 @pytest.mark.parametrize("ancestors", [0, 5])
 def test_every_number_of_neighbours(neighbours, ancestors):
-    shape, tensors, latents = random_pyramid(
-        35, 29, neighbours=neighbours, ancestors=ancestors
-    )
+    shape, tensors, latents = random_pyramid(35, 29, neighbours=neighbours, ancestors=ancestors)
     payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 35, 29)
     for decoded, grid in zip(read_pyramid(payload, 3, 35, 29).latents, latents, strict=True):
         np.testing.assert_array_equal(decoded, grid)

@@ -85,6 +85,15 @@ def test_every_number_of_ancestors(ancestors: int) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
+def test_filtered_grids(size: tuple[int, int]) -> None:
+    assert_draws_as_reference(random_file(size, is_filtered=True), threads=1)
+
+
+def test_filtered_grids_that_are_drawn_in_tiles() -> None:
+    assert_draws_values(random_file((70, 300), is_filtered=True))
+
+
+@pytest.mark.parametrize("size", SIZES)
 def test_ancestors_at_the_edges(size: tuple[int, int]) -> None:
     assert_draws_as_reference(random_file(size, ancestors=11, neighbours=5), threads=1)
 

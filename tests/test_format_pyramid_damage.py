@@ -124,6 +124,7 @@ def hostile_architecture(rng: np.random.Generator) -> Architecture:
     return Architecture(
         channels=3,
         grids=grids,
+        filtered=int(rng.integers(2)),
         convolutions=int(rng.integers(3)),
         neighbours=int(rng.integers(1, 25)),
         ancestors=int(rng.integers(0, 15)),
@@ -146,14 +147,16 @@ def hostile_pyramid(seed: int) -> bytes:
     """A payload with a valid header, which may lead to infinities, and arbitrary streams."""
     rng = np.random.default_rng(seed)
     model = hostile_architecture(rng)
-    head = bytes([model.grids, model.convolutions, model.neighbours, model.ancestors])
+    head = bytes(
+        [model.grids, model.filtered, model.convolutions, model.neighbours, model.ancestors]
+    )
     for hidden in (model.synthesis_hidden, model.context_hidden):
         head += bytes([len(hidden), *hidden])
     separate = any(model.context_model_of)
     head += bytes([1, *model.context_model_of]) if separate else b"\0"
     head += varint(some_empty(rng, model.grids))
     sizes = list(model.tensor_sizes())
-    drawing = 1 + 2 * (len(model.synthesis_hidden) + 1) + 2 * model.convolutions
+    drawing = 1 + model.filtered + 2 * (len(model.synthesis_hidden) + 1) + 2 * model.convolutions
     for index, size in enumerate(sizes):
         if np.prod(size) > 0:
             head += coding(rng, largest=10 if index >= drawing or seed % 4 == 0 else -2)

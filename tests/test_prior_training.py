@@ -11,7 +11,7 @@ from fieldpack.codec.model import ModelShape
 from prior import batched, reference
 from prior.analysis import THRESHOLD, Analysis, linear_analysis
 
-SHAPE = ModelShape(3, 4, (8,), 2, 16, (8, 8), (0, 1, 2, 3))
+SHAPE = ModelShape(3, 4, (8,), 2, 16, (8, 8), (0, 1, 2, 3), ancestors=7, is_filtered=True)
 LAMBDA = 0.002
 
 

@@ -119,6 +119,7 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
     const Packed packed(model, parameters);
     const CodecKernels& kernels = codec_kernels();
     const auto sizes = grid_sizes(model, height, width);
+    std::vector<float> stage_memory(std::size_t(width) * 2 + 1024);
     const auto plane_of = [&](int k) {
         Plane plane(sizes[k].height, sizes[k].width);
         for (int y = 0; y < sizes[k].height; ++y) {
@@ -126,9 +127,13 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
             float* to = plane.view().row(y);
             for (int x = 0; x < sizes[k].width; ++x) to[x] = float(from[x]);
         }
-        return plane;
+        if (k >= model.filters) return plane;
+        Plane filtered(sizes[k].height, sizes[k].width);
+        kernels.filter({plane.view(), filtered.view(),
+                        packed.natural.data() + model.filter_offset(k), 0, sizes[k].height, 0,
+                        sizes[k].width, false, stage_memory.data()});
+        return filtered;
     };
-    std::vector<float> stage_memory(std::size_t(width) * 2 + 1024);
     // planes[i]: grid s + i at the resolution of grid s, for the s of each turn.
     std::vector<Plane> planes;
     for (int s = model.grids - 1; s >= 1; --s) {

@@ -1,6 +1,7 @@
 // The codec's decoding loops, compiled once for each instruction set without fused multiply-add, so
 // that all of them give the same bits. FIELDPACK_ISA names the namespace.
 #include "codec/code_grid.hpp"
+#include "train/filtering.hpp"
 #include "train/synthesis.hpp"
 #include "train/upsampling.hpp"
 
@@ -11,7 +12,7 @@ namespace fieldpack::train::FIELDPACK_ISA {
 
 extern const codec::CodecKernels codec_table;
 const codec::CodecKernels codec_table = {
-    FIELDPACK_STRING(FIELDPACK_ISA), code_grid, upsample, synthesis, synthesis_workspace,
+    FIELDPACK_STRING(FIELDPACK_ISA), code_grid, filter, upsample, synthesis, synthesis_workspace,
 };
 
 }  // namespace fieldpack::train::FIELDPACK_ISA

@@ -74,6 +74,7 @@ __attribute__((always_inline)) inline std::ptrdiff_t grid_workspace(const train:
 struct CodecKernels {
     const char* isa;
     void (*code_grid)(GridCoding&);
+    void (*filter)(const train::FilterArgs&);
     void (*upsample)(const train::UpsampleArgs&);
     void (*synthesis)(train::SynthesisArgs&);
     std::ptrdiff_t (*synthesis_workspace)(const train::ModelShape&, int rows, int columns);

@@ -2,6 +2,7 @@
 #include "kernels.hpp"
 
 #include "context.hpp"
+#include "filtering.hpp"
 #include "quantiser.hpp"
 #include "synthesis.hpp"
 #include "upsampling.hpp"
@@ -21,6 +22,8 @@ const Kernels table = {
     kLanes,
     quantise,
     context,
+    filter,
+    filter_gradient,
     upsample,
     upsample_gradient,
     synthesis,

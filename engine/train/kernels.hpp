@@ -57,6 +57,22 @@ struct ContextArgs {
   double bits;          // out
 };
 
+struct FilterArgs {
+  PlaneView in, out;   // in: with margins of zeros
+  const float* taps;
+  int row_begin, row_end, column_begin, column_end;
+  bool add;            // to what `out` holds
+  float* workspace;    // columns and 4 vectors
+};
+
+struct FilterGradientArgs {
+  PlaneView in, gradient;  // the latents, and the gradient of what came out; margins of zeros
+  const float* taps;
+  int row_begin, row_end;
+  float* sums;             // [4][lanes], added to
+  float* workspace;        // twice the columns and 4 vectors
+};
+
 struct UpsampleArgs {
   PlaneView coarse, fine;  // fine is written in the given rows and columns
   const float* taps;
@@ -88,7 +104,7 @@ struct SynthesisArgs {
   float scale;                       // 1 / sum of the weights
   const PlaneView* reconstruction;   // [channels] or null
   bool gradients;                    // false: only the distortion and the reconstruction
-  float* sums;                       // [taps, synthesis and convolution parameters][lanes], added to;
+  float* sums;                       // [taps, filter, synthesis and convolution parameters][lanes], added to;
                                      // null: latents' gradients only
   float* workspace;
   double distortion;                 // out: scale * sum of w * error^2 over the tile
@@ -108,6 +124,8 @@ struct Kernels {
   int lanes;
   void (*quantise)(const QuantiseArgs&);
   void (*context)(ContextArgs&);
+  void (*filter)(const FilterArgs&);
+  void (*filter_gradient)(const FilterGradientArgs&);
   void (*upsample)(const UpsampleArgs&);
   void (*upsample_gradient)(const UpsampleGradientArgs&);
   void (*synthesis)(SynthesisArgs&);

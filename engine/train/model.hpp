@@ -48,6 +48,8 @@ struct Ancestor {
 
 // Flat parameter vector:
 //   upsampling   [grids - 1][4]        taps of the stage from level s + 1 to level s, nearest first
+//   filters      [filters][4]          of each grid but the coarsest: what is added to the identity's
+//                                      central tap, and the taps at distances 1 to 3
 //   synthesis    perceptron grids -> ... -> channels
 //   convolutions [n][C][C][3][3] weights then [C] biases each; leaky(x + conv(x)), the last without leaky
 //   context      [sets] perceptron neighbours, ancestors -> ... -> (mean, log scale)
@@ -55,6 +57,7 @@ struct ModelShape {
   int channels = 3;
   int grids = 7;
   int convolutions = 2;
+  int filters = 0;  // grids - 1, or none
   int context_sets = 1;
   int context_set_of[kMaxGrids] = {};  // the context weights that a grid uses
   PerceptronShape synthesis;
@@ -64,7 +67,8 @@ struct ModelShape {
   Ancestor ancestors[kMaxWidth] = {};
 
   ptrdiff_t taps_offset(int stage) const { return ptrdiff_t(stage) * kTaps; }
-  ptrdiff_t synthesis_offset() const { return ptrdiff_t(grids - 1) * kTaps; }
+  ptrdiff_t filter_offset(int grid) const { return ptrdiff_t(grids - 1 + grid) * kTaps; }
+  ptrdiff_t synthesis_offset() const { return filter_offset(filters); }
   ptrdiff_t convolution_weights() const { return ptrdiff_t(channels) * channels * 9; }
   ptrdiff_t convolution_offset(int layer) const {
     return synthesis_offset() + synthesis.parameters() + layer * (convolution_weights() + channels);

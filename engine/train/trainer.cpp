@@ -91,6 +91,14 @@ void Plane::add_margins_to_edges() {
   }
 }
 
+void Plane::clear_margins() {
+  const int h = view_.height, w = view_.width;
+  for (int i = 1; i <= 2; ++i)
+    for (int y : {-i, h - 1 + i}) std::fill_n(view_.row(y) - 2, w + 4, 0.0f);
+  for (int y = 0; y < h; ++y)
+    for (int i = 1; i <= 2; ++i) view_.row(y)[-i] = view_.row(y)[w - 1 + i] = 0;
+}
+
 void Plane::clear() { std::fill(storage_.begin(), storage_.end(), 0.0f); }
 
 Trainer::Trainer(const ModelShape& model, const float* image, const float* weights, int height,
@@ -155,6 +163,11 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
     }
   const size_t lanes = size_t(kernels_.lanes);
   band_sums_.assign(bands_.size(), std::vector<float>(model.context.parameters() * lanes));
+  filter_sums_.assign(bands_.size(), std::vector<float>(kTaps * lanes));
+  if (model.filters) {
+    filtered_ = Plane(height, width);
+    filtered_gradient_ = Plane(height, width);
+  }
   tile_sums_.assign(tiles_.size(), std::vector<float>(model.context_offset(0) * lanes));
   stage_sums_.assign(size_t(levels) * levels, std::vector<float>(kTaps * lanes));
   const ptrdiff_t workspace = std::max<ptrdiff_t>(
@@ -244,17 +257,22 @@ void Trainer::context(const StepOptions& options, bool weight_gradient, StepResu
   for (size_t job = 0; job < bands_.size(); ++job) result.bits[bands_[job].grid] += bits[job];
 }
 
-void Trainer::upsample() {
+void Trainer::filter_and_upsample() {
   const int levels = model_.grids;
-  if (levels > 1)
-    pool_.run(levels - 1, [&](int job, int) {
-      const int s = job + 1;
-      const PlaneView& source = grids_[s].quantised.view();
-      Plane& target = pyramid_[s][0];
-      for (int y = 0; y < source.height; ++y)
-        std::memcpy(target.view().row(y), source.row(y), sizeof(float) * source.width);
-      target.replicate_margins();
-    });
+  pool_.run(int(bands_.size()), [&](int job, int thread) {
+    const Band& band = bands_[job];
+    const int s = band.grid;
+    const PlaneView& source = grids_[s].quantised.view();
+    if (s < model_.filters) {
+      const PlaneView& target = s == 0 ? filtered_.view() : pyramid_[s][0].view();
+      kernels_.filter({source, target, natural_.data() + model_.filter_offset(s), band.row_begin,
+                       band.row_end, 0, source.width, false, workspaces_[thread].data()});
+    } else if (s > 0) {
+      for (int y = band.row_begin; y < band.row_end; ++y)
+        std::memcpy(pyramid_[s][0].view().row(y), source.row(y), sizeof(float) * source.width);
+    }
+  });
+  for (int s = 1; s < levels; ++s) pyramid_[s][0].replicate_margins();
   for (int s = levels - 2; s >= 1; --s) {
     pool_.run(levels - 1 - s, [&](int job, int thread) {
       Plane& fine = pyramid_[s][job + 1];
@@ -270,6 +288,9 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
                          bool network_gradient, StepResult& result) {
   const int coarse = model_.grids - 1, channels = model_.channels;
   PlaneView inputs[kMaxGrids], image[kMaxChannels], weights[kMaxChannels], output[kMaxChannels];
+  PlaneView finest_gradient;
+  if (finest_ == 0) finest_gradient = (model_.filters ? filtered_gradient_ : grids_[0].gradient).view();
+  if (model_.filters) filtered_gradient_.clear();
   for (int p = 0; p < coarse; ++p) inputs[p] = pyramid_[1][p].view();
   for (int c = 0; c < channels; ++c) {
     image[c] = image_[c].view();
@@ -289,8 +310,8 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
     }
     SynthesisArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()}, height_,
                        width_, tile.top, tile.bottom, tile.left, tile.right,
-                       grids_[0].quantised.view(),
-                       finest_ == 0 ? grids_[0].gradient.view() : PlaneView{}, inputs, gradients,
+                       model_.filters ? filtered_.view() : grids_[0].quantised.view(),
+                       finest_gradient, inputs, gradients,
                        image, weights_.empty() ? nullptr : weights, scale_,
                        reconstruction ? output : nullptr, options.gradients,
                        sums, workspaces_[thread].data(), 0.0};
@@ -316,6 +337,7 @@ void Trainer::upsample_gradient() {
       }
     }
     total.add_margins_to_edges();
+    total.clear_margins();
   });
   for (int s = 1; s + 1 < levels; ++s)
     pool_.run(levels - 1 - s, [&](int job, int thread) {
@@ -328,7 +350,23 @@ void Trainer::upsample_gradient() {
                                   grids_[s].height, 0, grids_[s].width, sums.data(),
                                   workspaces_[thread].data()});
       coarse.add_margins_to_edges();
+      coarse.clear_margins();
     });
+}
+
+void Trainer::filter_gradient() {
+  if (!model_.filters) return;
+  pool_.run(int(bands_.size()), [&](int job, int thread) {
+    const Band& band = bands_[job];
+    std::vector<float>& sums = filter_sums_[job];
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    if (band.grid >= model_.filters) return;
+    const PlaneView& gradient =
+        band.grid == 0 ? filtered_gradient_.view() : pyramid_gradient_[band.grid][0].view();
+    kernels_.filter_gradient({grids_[band.grid].quantised.view(), gradient,
+                              natural_.data() + model_.filter_offset(band.grid), band.row_begin,
+                              band.row_end, sums.data(), workspaces_[thread].data()});
+  });
 }
 
 void Trainer::add_spills_and_update(const StepOptions& options) {
@@ -337,7 +375,7 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
   const float correction1 = float(1 - std::pow(double(options.beta1), t));
   const float correction2 = float(std::sqrt(1 - std::pow(double(options.beta2), t)));
   std::vector<double> squares(bands_.size());
-  pool_.run(int(bands_.size()), [&](int job, int) {
+  pool_.run(int(bands_.size()), [&](int job, int thread) {
     const Band& band = bands_[job];
     Grid& grid = grids_[band.grid];
     const PlaneView& gradient = grid.gradient.view();
@@ -356,7 +394,13 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
       for (int y = begin; y < end; ++y)
         for (int x = 0; x < grid.width; ++x) gradient.row(y)[x] += part.row(y - first)[x];
     }
-    if (band.grid > 0) {
+    if (band.grid < model_.filters) {
+      const PlaneView& distortion =
+          band.grid == 0 ? filtered_gradient_.view() : pyramid_gradient_[band.grid][0].view();
+      kernels_.filter({distortion, gradient, natural_.data() + model_.filter_offset(band.grid),
+                       band.row_begin, band.row_end, 0, grid.width, true,
+                       workspaces_[thread].data()});
+    } else if (band.grid > 0) {
       const PlaneView& distortion = pyramid_gradient_[band.grid][0].view();
       for (int y = band.row_begin; y < band.row_end; ++y)
         for (int x = 0; x < grid.width; ++x) gradient.row(y)[x] += distortion.row(y)[x];
@@ -393,6 +437,10 @@ void Trainer::gather_parameter_gradient(bool context_gradient, float* gradient) 
     for (int job = 0; job < levels - 1 - s; ++job)
       kernels_.add_lanes(stage_sums_[size_t(s) * levels + job].data(), kTaps,
                          gradient + model_.taps_offset(s));
+  for (size_t job = 0; job < bands_.size(); ++job)
+    if (bands_[job].grid < model_.filters)
+      kernels_.add_lanes(filter_sums_[job].data(), kTaps,
+                         gradient + model_.filter_offset(bands_[job].grid));
   for (size_t job = 0; context_gradient && job < bands_.size(); ++job)
     kernels_.add_lanes(band_sums_[job].data(), model_.context.parameters(),
                        gradient + model_.context_offset(model_.context_set_of[bands_[job].grid]));
@@ -412,12 +460,13 @@ StepResult Trainer::pass(const float* parameters, const StepOptions& options, fl
   lap(0);
   context(options, gradient && options.context_gradient, result);
   lap(1);
-  upsample();
+  filter_and_upsample();
   lap(2);
   synthesise(options, reconstruction, gradient != nullptr, result);
   lap(3);
   if (options.gradients) {
     upsample_gradient();
+    if (gradient) filter_gradient();
     lap(4);
     add_spills_and_update(options);
     if (gradient) gather_parameter_gradient(options.context_gradient, gradient);
@@ -451,7 +500,7 @@ double Trainer::distortion(const float* parameters) {
   StepResult result;
   pack(parameters);
   quantise(options);
-  upsample();
+  filter_and_upsample();
   synthesise(options, nullptr, false, result);
   return result.distortion;
 }

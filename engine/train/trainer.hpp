@@ -24,6 +24,7 @@ class Plane {
   void replicate_margins();
   void add_margins_to_edges();  // the transpose of replicate_margins
   void clear();
+  void clear_margins();  // those that add_margins_to_edges reads
 
  private:
   PlaneView view_;
@@ -108,10 +109,11 @@ class Trainer {
   void quantise(const StepOptions& options);
   void context(const StepOptions& options, bool weight_gradient, StepResult& result,
                int only_set = -1);
-  void upsample();
+  void filter_and_upsample();
   void synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
                   bool network_gradient, StepResult& result);
   void upsample_gradient();
+  void filter_gradient();
   void add_spills_and_update(const StepOptions& options);
   void gather_parameter_gradient(bool context_gradient, float* gradient);
   StepResult pass(const float* parameters, const StepOptions& options, float* gradient,
@@ -126,10 +128,11 @@ class Trainer {
   std::vector<Grid> grids_;
   // pyramid_[s][p - s]: grid p at the resolution of grid s (s >= 1), margins replicated.
   std::vector<std::vector<Plane>> pyramid_, pyramid_gradient_;
+  Plane filtered_, filtered_gradient_;  // of grid 0, where grids are filtered
   std::vector<Band> bands_;
   std::vector<Tile> tiles_;
   std::vector<float> transposed_, flipped_, natural_;
-  std::vector<std::vector<float>> band_sums_, tile_sums_, stage_sums_, workspaces_;
+  std::vector<std::vector<float>> band_sums_, filter_sums_, tile_sums_, stage_sums_, workspaces_;
   uint32_t adam_steps_ = 0;
 };
 

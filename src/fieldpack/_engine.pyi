@@ -77,9 +77,11 @@ class CodecModel:
         *,
         channels: int,
         grids: int,
+        is_filtered: bool,
         synthesis: Sequence[int],
         convolutions: int,
         neighbours: Sequence[tuple[int, int]],
+        ancestors: Sequence[tuple[int, int, int]],
         context: Sequence[int],
         context_set_of: Sequence[int],
     ) -> None:

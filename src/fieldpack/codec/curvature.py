@@ -100,7 +100,7 @@ def synthesis_curvature(
     weights = _layers(shape, parameters, "synthesis", shape.synthesis)
     rows = []
     for top, left in _crops(height, width, random):
-        planes = _upsampled(latents, views["taps"], top, left)
+        planes = _upsampled(latents, views, top, left)
         h, w = planes.shape[:2]
         count = min(h * w, _CROP_SAMPLES)
         y, x = np.divmod(random.choice(h * w, count, replace=False), w)
@@ -237,10 +237,15 @@ def _crops(height: int, width: int, random: np.random.Generator) -> list[tuple[i
     return [whole[i] for i in chosen]
 
 
-def _upsampled(latents: Sequence[FloatArray], taps: FloatArray, top: int, left: int) -> FloatArray:
+def _upsampled(
+    latents: Sequence[FloatArray], views: dict[str, FloatArray], top: int, left: int
+) -> FloatArray:
     """A crop of all grids (h, w, grids) at the picture's resolution, cut off from around it."""
     bottom, right = top + _CROP_SIZE, left + _CROP_SIZE
     crops = [grid[top >> k : bottom >> k, left >> k : right >> k] for k, grid in enumerate(latents)]
+    taps, filters = views["taps"], views["filters"]
+    for k, differences in enumerate(filters):
+        crops[k] = _filtered(_filtered(crops[k], differences).T, differences).T
     planes = [crops[0]]
     for k in range(1, len(crops)):
         plane = crops[k]
@@ -250,6 +255,17 @@ def _upsampled(latents: Sequence[FloatArray], taps: FloatArray, top: int, left: 
             plane = _doubled(_doubled(plane, kernel, height).T, kernel, width).T
         planes.append(plane)
     return np.stack(planes, -1)
+
+
+def _filtered(plane: FloatArray, differences: FloatArray) -> FloatArray:
+    """Each column of `plane` through the symmetric filter."""
+    rows = len(plane)
+    padded = np.pad(plane, ((3, 3), (0, 0)))
+    out = (1 + differences[0]) * plane
+    for distance in (1, 2, 3):
+        pair = padded[3 - distance : 3 - distance + rows] + padded[3 + distance :][:rows]
+        out = out + differences[distance] * pair
+    return np.asarray(out, np.float32)
 
 
 def _doubled(plane: FloatArray, taps: FloatArray, size: int) -> FloatArray:

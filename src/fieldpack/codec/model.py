@@ -18,8 +18,8 @@ NEIGHBOURS: tuple[tuple[int, int], ...] = (
     (-3, -1), (-3, 1), (0, -4), (-2, -3), (-2, 3), (-3, -2), (-3, 2), (-1, -4),
 )  # fmt: skip
 
-# Latents of coarser grids (levels up, dy, dx), relative to the one that covers the latent's place; a
-# context of n ancestors uses the first n.
+# Latents of coarser grids (levels up, dy, dx), relative to the one that covers the latent's place;
+# a context of n ancestors uses the first n.
 ANCESTORS: tuple[tuple[int, int, int], ...] = (
     (1, 0, 0), (2, 0, 0), (3, 0, 0), (1, 0, 1), (1, 1, 0), (1, 0, -1), (1, -1, 0),
     (1, 1, 1), (1, 1, -1), (1, -1, 1), (1, -1, -1), (4, 0, 0), (5, 0, 0), (6, 0, 0),
@@ -73,8 +73,10 @@ class ModelShape:
     """Sizes of one pyramid model.
 
     Flat parameters, in this order: upsampling taps [grids - 1, 4] (from level s + 1 to s, nearest
-    tap first); the synthesis perceptron; `convolutions` layers of weights [C, C, 3, 3] and biases
-    [C]; for each context set, a context perceptron ending in (mean, log scale).
+    tap first); if grids are filtered, their filters [grids - 1, 4] (of all but the coarsest: what
+    is added to a central tap of 1, then the taps at distances 1 to 3); the synthesis perceptron;
+    `convolutions` layers of weights [C, C, 3, 3] and biases [C]; for each context set, a context
+    perceptron from neighbours and ancestors to (mean, log scale).
     """
 
     channels: int = 3
@@ -85,6 +87,7 @@ class ModelShape:
     context_hidden: tuple[int, ...] = (16, 16)
     context_set_of: tuple[int, ...] = field(default=())
     ancestors: int = 0
+    is_filtered: bool = False
 
     @property
     def synthesis(self) -> PerceptronShape:
@@ -104,7 +107,10 @@ class ModelShape:
     @property
     def offsets(self) -> tuple[tuple[str, tuple[int, ...]], ...]:
         """Name and shape of every tensor in the flat vector, in order."""
-        tensors: list[tuple[str, tuple[int, ...]]] = [("taps", (self.grids - 1, 4))]
+        tensors: list[tuple[str, tuple[int, ...]]] = [
+            ("taps", (self.grids - 1, 4)),
+            ("filters", (self.grids - 1 if self.is_filtered else 0, 4)),
+        ]
 
         def perceptron(name: str, shape: PerceptronShape) -> None:
             for layer, (i, o) in enumerate(zip(shape.sizes, shape.sizes[1:], strict=False)):
@@ -139,6 +145,7 @@ def engine_model(shape: ModelShape) -> _engine.CodecModel:
     return _engine.CodecModel(
         channels=shape.channels,
         grids=shape.grids,
+        is_filtered=shape.is_filtered,
         synthesis=shape.synthesis.sizes,
         convolutions=shape.convolutions,
         neighbours=NEIGHBOURS[: shape.neighbours],

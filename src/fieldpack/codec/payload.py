@@ -122,7 +122,7 @@ def _without_finest(
     views, kept = shape.views(parameters), np.zeros(coarse.parameters, np.float32)
     for name, view in coarse.views(kept).items():
         source = views[name]
-        if name == "taps":
+        if name in {"taps", "filters"}:
             source = source[count:]
         elif name == "synthesis.0.weight":
             source = source[:, count:]

@@ -116,10 +116,11 @@ def _groups(
     random = np.random.default_rng(0)
     views = shape.views(stored)
     names = [name for name, view in views.items() if view.size]
-    taps = ("taps",) if "taps" in names else ()
-    if taps and views["taps"].any():
-        yield _Group(taps, None, distortion)
-    drawing = tuple(n for n in names if n != "taps" and not n.startswith("context"))
+    kernels = ("taps", "filters")
+    for name in kernels:
+        if views[name].any():
+            yield _Group((name,), None, distortion)
+    drawing = tuple(n for n in names if n not in kernels and not n.startswith("context"))
     if any(views[name].any() for name in drawing):
         yield _Group(drawing, synthesis_curvature(shape, flat, latents, random), distortion)
     for index in range(max(shape.set_of_grid) + 1):

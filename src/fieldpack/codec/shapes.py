@@ -19,6 +19,7 @@ from fieldpack.errors import FormatError
 def write_shape(writer: ByteWriter, shape: ModelShape) -> None:
     """Append the sizes, but for the number of channels."""
     writer.byte(shape.grids)
+    writer.byte(int(shape.is_filtered))
     writer.byte(shape.convolutions)
     writer.byte(shape.neighbours)
     writer.byte(shape.ancestors)
@@ -36,7 +37,8 @@ def write_shape(writer: ByteWriter, shape: ModelShape) -> None:
 
 def read_shape(reader: ByteReader, channels: int, grids: int) -> ModelShape:
     """Read what follows the number of grids; raises FormatError where it makes no sense."""
-    convolutions, neighbours, ancestors = reader.byte(), reader.byte(), reader.byte()
+    is_filtered, convolutions = reader.byte(), reader.byte()
+    neighbours, ancestors = reader.byte(), reader.byte()
     hidden = []
     for _ in range(2):
         layers = reader.byte()
@@ -48,6 +50,7 @@ def read_shape(reader: ByteReader, channels: int, grids: int) -> ModelShape:
     valid = (
         1 <= channels <= MAX_CHANNELS
         and 1 <= grids <= MAX_GRIDS
+        and is_filtered <= 1
         and convolutions <= MAX_CONVOLUTIONS
         and 1 <= neighbours <= len(NEIGHBOURS)
         and ancestors <= len(ANCESTORS)
@@ -58,5 +61,13 @@ def read_shape(reader: ByteReader, channels: int, grids: int) -> ModelShape:
     if not valid:
         raise FormatError("the pyramid has a model of unknown sizes")
     return ModelShape(
-        channels, grids, hidden[0], convolutions, neighbours, hidden[1], sets, ancestors
+        channels,
+        grids,
+        hidden[0],
+        convolutions,
+        neighbours,
+        hidden[1],
+        sets,
+        ancestors,
+        bool(is_filtered),
     )

@@ -1,6 +1,7 @@
 """Rate and distortion on the Kodak pictures, by effort and lambda, against published curves.
 
     python benchmarks/kodak.py --data DIR [--efforts 5 9] [--pictures kodim01 kodim02]
+    python benchmarks/kodak.py --data DIR --efforts 9 --prior none
     python benchmarks/kodak.py --plot-only
 
 DIR contains kodak/ and, for BD-rates, anchors/ with kodak_published_mean.csv (columns codec, bpp,
@@ -9,7 +10,8 @@ psnr) and kodak_published_per_image.csv (codec, lambda, image, bpp, psnr).
 Every picture is written to a file by the command `fieldpack encode` and read back from it by
 `fieldpack decode`; bits are those of the file, PSNR that of all 8-bit RGB samples of the picture
 that comes back, seconds those of the whole commands. results/kodak.json is written after every
-run, and a later call skips what it holds already.
+run, and a later call skips what it holds already. Without the prior, they go to
+results/kodak-scratch.json.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from fieldpack.container import unpack
 from fieldpack.files import write_atomically
 from fieldpack.metrics import bd_rate, psnr
 
-NAME = "kodak"
+NAMES = {"auto": "kodak", "none": "kodak-scratch"}  # of the results, by --prior
 PLOT = Path(__file__).parent.parent / "docs" / "kodak.png"
 PICTURES = [f"kodim{i:02d}" for i in range(1, 25)]
 LAMBDAS = (0.0001, 0.0003, 0.001, 0.004, 0.015)  # about 1.5 to 0.1 bits a pixel
@@ -59,12 +61,14 @@ def main() -> None:
         default=True,
         help="skip what the results hold already; --no-resume measures it again",
     )
+    parser.add_argument("--prior", choices=NAMES, default="auto", help="as encode has it")
     parser.add_argument("--plot-only", action="store_true", help="only draw docs/kodak.png")
     options = parser.parse_args()
-    results = _earlier_results()
+    name_of_results = NAMES["auto" if options.plot_only else options.prior]
+    results = _earlier_results(name_of_results)
     if options.plot_only:
         if not results["runs"]:
-            sys.exit(f"there is nothing to plot in {RESULTS / NAME}.json")
+            sys.exit(f"there is nothing to plot in {RESULTS / name_of_results}.json")
         plot(results)
         return
     originals = {name: kodak_picture(options.data, name) for name in options.pictures}
@@ -80,7 +84,7 @@ def main() -> None:
                     "picture": name,
                     "effort": effort,
                     "lambda": lambda_,
-                    **measure(path, effort, lambda_, options.threads),
+                    **measure(path, effort, lambda_, options.threads, options.prior),
                     "threads": options.threads or about["cores"],
                     "commit": about["commit"],
                     "processor": about["processor"],
@@ -88,18 +92,18 @@ def main() -> None:
                 print_run(run)
                 others = [other for other in results["runs"] if _key(other) != _key(run)]
                 results["runs"] = sorted([*others, run], key=_key)
-                save(results, about)
-    save(results, about)
+                save(name_of_results, results, about)
+    save(name_of_results, results, about)
     print_summary(results["summary"])
 
 
-def measure(path: Path, effort: int, lambda_: float, threads: int) -> Run:
+def measure(path: Path, effort: int, lambda_: float, threads: int, prior: str) -> Run:
     """Encode a picture to a file and decode that file, each with the whole command."""
     with tempfile.TemporaryDirectory() as folder:
         file, decoded = Path(folder) / "picture.fpk", Path(folder) / "picture.png"
         encode_seconds = _command(
             "encode", path, "-o", file, "--threads", threads, "--effort", effort,
-            "--lambda", lambda_,
+            "--lambda", lambda_, "--prior", prior,
         )  # fmt: skip
         decode_seconds = _command("decode", file, "-o", decoded, "--threads", threads)
         before, after = _samples(path), _samples(decoded)
@@ -188,14 +192,14 @@ def summarise(runs: list[Run], anchors: dict[str, Any]) -> list[dict[str, Any]]:
     return summary
 
 
-def save(results: dict[str, Any], about: dict[str, Any]) -> None:
+def save(name: str, results: dict[str, Any], about: dict[str, Any]) -> None:
     """Write the results, whole or not at all."""
     results |= {**about, "summary": summarise(results["runs"], results["anchors"])}
     # The long lists last.
     ordered = {key: results[key] for key in results if key not in ("anchors", "runs")}
     ordered |= {"anchors": results["anchors"], "runs": results["runs"]}
     RESULTS.mkdir(exist_ok=True)
-    write_atomically(RESULTS / f"{NAME}.json", (json.dumps(ordered, indent=1) + "\n").encode())
+    write_atomically(RESULTS / f"{name}.json", (json.dumps(ordered, indent=1) + "\n").encode())
 
 
 def plot(results: dict[str, Any]) -> None:
@@ -304,9 +308,9 @@ def _key(run: Run) -> tuple[str, int, float]:
     return run["picture"], run["effort"], run["lambda"]
 
 
-def _earlier_results() -> dict[str, Any]:
-    if (RESULTS / f"{NAME}.json").exists():
-        return read_results(NAME)
+def _earlier_results(name: str) -> dict[str, Any]:
+    if (RESULTS / f"{name}.json").exists():
+        return read_results(name)
     return {"anchors": {}, "runs": []}
 
 

@@ -40,13 +40,13 @@ from PIL import Image
 from torch import Tensor
 
 from fieldpack.codec.initialisation import colour_axes, first_gains
-from fieldpack.codec.model import ModelShape
 from fieldpack.codec.optimiser import network_optimisers
 from fieldpack.codec.schedule import Schedule
 from prior.analysis import KNOTS, Analysis, linear_analysis
 from prior.batched import losses, neighbour_matrix, quantise
+from prior.train import SHAPES, grown
 
-SHAPE = ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7)))
+SHAPE = SHAPES["small"]
 CROP = 256
 STAGES = (0.5, 0.4, 0.1)
 
@@ -76,7 +76,8 @@ class Trainer:
         self.random = np.random.default_rng(0)
         states = [np.load(path) for path in options.start]
         self.lambdas = [float(state["lambda_"]) for state in states]
-        flat = np.stack([state["parameters"] for state in states]).astype(np.float32)
+        starts = [grown(state["parameters"], SHAPES[str(state["size"])], SHAPE) for state in states]
+        flat = np.stack(starts)
         self.networks = torch.nn.Parameter(torch.tensor(flat, device=self.device))
         self.analysis = Analysis(SHAPE).to(self.device)
         if options.out.exists():
@@ -326,7 +327,10 @@ class Trainer:
     def load(self) -> None:
         """Go on from what an earlier call wrote."""
         with np.load(self.options.out) as state:
-            self.networks.data.copy_(torch.from_numpy(state["networks"]))
+            # Only the shipped state is of networks without ancestors and filters.
+            shape = SHAPES["plain" if "size" not in state else str(state["size"])]
+            networks = [grown(flat, shape, SHAPE) for flat in state["networks"]]
+            self.networks.data.copy_(torch.from_numpy(np.stack(networks)))
             mark = "analysis."
             weights = {k: torch.from_numpy(state[k]) for k in state if k.startswith(mark)}
         self.analysis.load_state_dict({k.removeprefix(mark): v for k, v in weights.items()})
@@ -338,6 +342,7 @@ class Trainer:
             self.options.out,
             lambdas=np.array(self.lambdas),
             networks=self.networks.detach().cpu().numpy(),
+            size="small",
             **weights,
         )
         for lambda_, networks in zip(self.lambdas, self.networks.detach().cpu(), strict=True):

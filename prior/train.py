@@ -39,8 +39,9 @@ VALIDATION_SOURCES = (
 NOT_PHOTOGRAPHS = ("screenshot", "text", "illustration")
 CROP = 384
 SHAPES = {
-    "small": ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7))),
-    "large": ModelShape(3, 7, (40,), 2, 24, (24, 24), tuple(range(7))),
+    "plain": ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7))),
+    "small": ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7)), 7, is_filtered=True),
+    "large": ModelShape(3, 7, (40,), 2, 24, (24, 24), tuple(range(7)), 7, is_filtered=True),
 }
 
 FloatArray = NDArray[np.float32]
@@ -52,7 +53,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--lambda", dest="lambda_", type=float, required=True)
     parser.add_argument("--size", choices=sorted(SHAPES), required=True)
-    parser.add_argument("--start", type=Path, help="state of another lambda to begin from")
+    parser.add_argument("--start", type=Path, help="state of another lambda or size to begin from")
+    parser.add_argument("--seed", type=int, default=0, help="of the first round's crops")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--crops", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=100)
@@ -66,17 +68,17 @@ def main() -> None:
             parameters, first_round = state["parameters"], int(state["rounds"])
     elif options.start:
         with np.load(options.start) as state:
-            parameters = state["parameters"]
+            parameters = grown(state["parameters"], SHAPES[str(state["size"])], shape)
             # A quantisation step moves the colour by more where a bit is dearer.
             gain = (options.lambda_ / float(state["lambda_"])) ** 0.25
             shape.views(parameters)["synthesis.0.weight"][:] *= gain
     files = training_files(options.data / "train")
     for number in range(first_round, options.rounds):
-        random = np.random.default_rng(number)
+        random = np.random.default_rng(options.seed + number)
         names = random.choice(len(files), options.crops, replace=False)
         crops = [crop(read(files[i]), random) for i in names]
         fresh = number == 0 and not options.start
-        losses = train_round(shape, parameters, crops, options, fresh, seed=number)
+        losses = train_round(shape, parameters, crops, options, fresh, options.seed + number)
         print(f"round {number}: loss {1000 * losses:.4f}", flush=True)
         np.savez(
             options.out,
@@ -86,6 +88,16 @@ def main() -> None:
             rounds=number + 1,
             loss=losses,
         )
+
+
+def grown(parameters: FloatArray, shape: ModelShape, larger: ModelShape) -> FloatArray:
+    """The same networks with more inputs and filters, which at first do nothing."""
+    flat = np.zeros(larger.parameters, np.float32)
+    known = shape.views(parameters)
+    for name, view in larger.views(flat).items():
+        part = known[name]
+        view[tuple(slice(size) for size in part.shape)] = part
+    return flat
 
 
 def training_files(folder: Path) -> list[Path]:

@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--contexts-only", action="store_true", help="what draws stays as it is")
     options = parser.parse_args()
 
     shape = SHAPES[options.size]
@@ -198,7 +199,8 @@ def train_round(
                 # Smooth pictures, whose loss is small, count as much as busy ones.
                 total += gradient / max(part, 1e-6)
                 loss += part / len(crops)
-            drawing.step(parameters, total, rate * (0.15 if fresh else 0.3))
+            if not options.contexts_only:
+                drawing.step(parameters, total, rate * (0.15 if fresh else 0.3))
             context.step(parameters, total, rate)
         if epoch % 20 == 19:
             print(

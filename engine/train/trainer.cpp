@@ -12,7 +12,7 @@ namespace {
 
 // Working sets that fit a level-2 cache of 1 MB; both are multiples of the widest vector.
 constexpr int kTileRows = 32, kTileColumns = 256;
-constexpr int kBandPixels = 16384;
+constexpr int kBandPixels = 16384, kFewestBandRows = 16;
 // A latent moves at most so many times the step size in one pass.
 constexpr float kLargestStep = 3;
 
@@ -39,14 +39,14 @@ StepOptions rounding() {
 
 }  // namespace
 
-Plane::Plane(int height, int width) {
+Plane::Plane(int height, int width, int margin_rows) {
   view_.height = height;
   view_.width = width;
   view_.stride = (width + 15) / 16 * 16 + kMarginLeft + kMarginRight;
-  storage_.assign(size_t(view_.stride) * (height + 2 * kMarginRows) + 16, 0.0f);
+  storage_.assign(size_t(view_.stride) * (height + 2 * margin_rows) + 16, 0.0f);
   const auto address = reinterpret_cast<uintptr_t>(storage_.data());
   const ptrdiff_t align = ptrdiff_t((64 - address % 64) % 64 / sizeof(float));
-  view_.data = storage_.data() + align + kMarginRows * view_.stride + kMarginLeft;
+  view_.data = storage_.data() + align + margin_rows * view_.stride + kMarginLeft;
 }
 
 void Plane::read(const float* source, ptrdiff_t row_stride, ptrdiff_t column_stride) {
@@ -130,7 +130,7 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
     int reach = 0;
     for (int n = 0; n < model.neighbour_count; ++n)
       reach = std::max(reach, -model.neighbours[n].dy);
-    const int rows = std::max(reach + 1, kBandPixels / w + 1);
+    const int rows = std::max({reach + 1, kBandPixels / w + 1, kFewestBandRows});
     // Without bands, a grid stays at zero and costs nothing.
     for (int y = 0; k >= finest && y < h; y += rows) {
       bands_.push_back({k, y, std::min(y + rows, h), Plane(0, w)});
@@ -143,7 +143,7 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
       if (band.grid + level < levels && !band.coarser[level].view().data)
         band.coarser[level] =
             Plane(((band.row_end - 1) >> level) - (band.row_begin >> level) + 1,
-                  grids_[band.grid + level].width);
+                  grids_[band.grid + level].width, kAncestorReach);
     }
   }
   pyramid_.resize(levels);

@@ -1,7 +1,7 @@
 // Fits the latents of one image: owns its planes, runs one full pass a call.
 //
-// Memory: about 95 bytes a pixel (six planes a latent, the image, the pyramid at half resolution and
-// its gradients), plus about 1 MB a thread.
+// Memory: about 105 bytes a pixel (six planes a latent, the image, the pyramid at half resolution and
+// its gradients, grid 0 filtered), plus about 1 MB a thread.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ namespace fieldpack::train {
 class Plane {
  public:
   Plane() = default;
-  Plane(int height, int width);
+  Plane(int height, int width, int margin_rows = kMarginRows);
   const PlaneView& view() const { return view_; }
   void read(const float* source, ptrdiff_t row_stride, ptrdiff_t column_stride);
   void write(float* target) const;  // contiguous

@@ -196,7 +196,7 @@ def _encode(
         lambda_ = control.mean_lambda
     loss_per_bit = lambda_ / (height * width)
     networks = _quantize(fitted, loss_per_bit, prior)
-    latents = _integers(fitted.latents)
+    rounded: Sequence[FloatArray] = fitted.latents
     value, is_met = 0.0, True
     if control is not None:
         goal = control.goal
@@ -206,10 +206,14 @@ def _encode(
                 return len(write_pyramid(networks, _integers(grids), height, width)[0])
             return _decoded_psnr(image, networks, _integers(grids), goal, threads)
 
-        nothing = [np.zeros_like(grid) for grid in latents]
+        nothing = [np.zeros(grid.shape, np.int32) for grid in rounded]
         network_bytes = len(write_pyramid(networks, nothing, height, width)[0])
-        chosen = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
-        latents = _integers(chosen)
+        rounded = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
+    distortion = fitted.trainer.distortion(networks.parameters) if control is None else 0.0
+    # The trainer is most of the memory; what follows has copies of its own.
+    del fitted
+    latents = _integers(rounded)
+    del rounded
     payload, bits = write_pyramid(networks, latents, height, width)
     _verify(payload, latents, image.shape)
     if control is not None:
@@ -221,7 +225,7 @@ def _encode(
         )
         is_met = goal.is_met(value)
     else:
-        value = fitted.trainer.distortion(networks.parameters) + loss_per_bit * 8 * len(payload)
+        value = distortion + loss_per_bit * 8 * len(payload)
     return EncodedPyramid(payload, passes, tuple(bits), is_met), value
 
 

@@ -22,7 +22,7 @@ from fieldpack.codec.schedule import LEAST_COARSE_LAMBDA, Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
-PASSES = {1: 18, 2: 36, 3: 80, 4: 170, 5: 420, 6: 860, 7: 1880, 8: 4000, 9: 9500}
+PASSES = {1: 18, 2: 36, 3: 80, 4: 170, 5: 420, 6: 860, 7: 1800, 8: 4000, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}

@@ -130,8 +130,8 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
         if (k >= model.filters) return plane;
         Plane filtered(sizes[k].height, sizes[k].width);
         kernels.filter({plane.view(), filtered.view(),
-                        packed.natural.data() + model.filter_offset(k), 0, sizes[k].height, 0,
-                        sizes[k].width, false, stage_memory.data()});
+                        packed.natural.data() + model.filter_offset(k), 0, sizes[k].height, false,
+                        stage_memory.data()});
         return filtered;
     };
     // planes[i]: grid s + i at the resolution of grid s, for the s of each turn.

@@ -111,13 +111,8 @@ inline void weight_gradient_rows(const float* const* x, int inputs, const float*
   int i = 0;
   for (; i + kInputs <= inputs; i += kInputs)
     weight_gradient_block<O, kInputs>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);
-  float* rest = sums + ptrdiff_t(i) * kLanes;
-  switch (inputs - i) {
-    case 3: weight_gradient_block<O, 3>(x + i, g, count, rest, inputs); break;
-    case 2: weight_gradient_block<O, 2>(x + i, g, count, rest, inputs); break;
-    case 1: weight_gradient_block<O, 1>(x + i, g, count, rest, inputs); break;
-    default: break;
-  }
+  for (; i < inputs; ++i)
+    weight_gradient_block<O, 1>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);
 }
 
 // sums[(o * inputs + i) * kLanes ...] += x[i][p] * g[o][p] over whole vectors covering [0, count);

@@ -22,19 +22,17 @@ struct Stencil {
   }
 };
 
-// Whole vectors from column `begin` on; the line between the two directions is `memory`, from
-// column begin - kLanes.
 inline void filter(const FilterArgs& a) {
   const Stencil stencil(a.taps);
-  float* line = a.workspace + 2 * kLanes - a.column_begin;
+  float* line = a.workspace + 2 * kLanes;  // a row between the two directions
   const Ints lanes = lane_indices();
   const int width = a.in.width;
   for (int y = a.row_begin; y < a.row_end; ++y) {
     const float* in = a.in.row(y);
     float* out = a.out.row(y);
-    for (int x = a.column_begin - kLanes; x < a.column_end + kLanes; x += kLanes)
+    for (int x = -kLanes; x < width + kLanes; x += kLanes)
       store(line + x, stencil.at(in + x, a.in.stride));
-    for (int x = a.column_begin; x < a.column_end; x += kLanes) {
+    for (int x = 0; x < width; x += kLanes) {
       Floats v = select(lanes + x < width, stencil.at(line + x, 1), Floats{});
       if (a.add) v += load(out + x);
       store(out + x, v);

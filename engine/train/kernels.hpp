@@ -60,9 +60,9 @@ struct ContextArgs {
 struct FilterArgs {
   PlaneView in, out;   // in: with margins of zeros
   const float* taps;
-  int row_begin, row_end, column_begin, column_end;
+  int row_begin, row_end;
   bool add;            // to what `out` holds
-  float* workspace;    // columns and 4 vectors
+  float* workspace;    // the columns and 4 vectors
 };
 
 struct FilterGradientArgs {
@@ -70,7 +70,7 @@ struct FilterGradientArgs {
   const float* taps;
   int row_begin, row_end;
   float* sums;             // [4][lanes], added to
-  float* workspace;        // twice the columns and 4 vectors
+  float* workspace;        // twice that
 };
 
 struct UpsampleArgs {

@@ -266,7 +266,7 @@ void Trainer::filter_and_upsample() {
     if (s < model_.filters) {
       const PlaneView& target = s == 0 ? filtered_.view() : pyramid_[s][0].view();
       kernels_.filter({source, target, natural_.data() + model_.filter_offset(s), band.row_begin,
-                       band.row_end, 0, source.width, false, workspaces_[thread].data()});
+                       band.row_end, false, workspaces_[thread].data()});
     } else if (s > 0) {
       for (int y = band.row_begin; y < band.row_end; ++y)
         std::memcpy(pyramid_[s][0].view().row(y), source.row(y), sizeof(float) * source.width);
@@ -290,7 +290,7 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
   PlaneView inputs[kMaxGrids], image[kMaxChannels], weights[kMaxChannels], output[kMaxChannels];
   PlaneView finest_gradient;
   if (finest_ == 0) finest_gradient = (model_.filters ? filtered_gradient_ : grids_[0].gradient).view();
-  if (model_.filters) filtered_gradient_.clear();
+  if (model_.filters && options.gradients) filtered_gradient_.clear();
   for (int p = 0; p < coarse; ++p) inputs[p] = pyramid_[1][p].view();
   for (int c = 0; c < channels; ++c) {
     image[c] = image_[c].view();
@@ -337,7 +337,7 @@ void Trainer::upsample_gradient() {
       }
     }
     total.add_margins_to_edges();
-    total.clear_margins();
+    total.clear_margins();  // the filter's transpose reads zeros there
   });
   for (int s = 1; s + 1 < levels; ++s)
     pool_.run(levels - 1 - s, [&](int job, int thread) {
@@ -398,7 +398,7 @@ void Trainer::add_spills_and_update(const StepOptions& options) {
       const PlaneView& distortion =
           band.grid == 0 ? filtered_gradient_.view() : pyramid_gradient_[band.grid][0].view();
       kernels_.filter({distortion, gradient, natural_.data() + model_.filter_offset(band.grid),
-                       band.row_begin, band.row_end, 0, grid.width, true,
+                       band.row_begin, band.row_end, true,
                        workspaces_[thread].data()});
     } else if (band.grid > 0) {
       const PlaneView& distortion = pyramid_gradient_[band.grid][0].view();

@@ -140,13 +140,15 @@ def _context_inputs(
 ) -> FloatArray:
     """What the context model reads (n, inputs) for latents at (y, x) of grid `index`."""
     places = [(0, dy, dx) for dy, dx in NEIGHBOURS[: shape.neighbours]]
-    columns = []
-    for level, dy, dx in places + list(ANCESTORS[: shape.ancestors]):
-        if index + level >= len(latents):
-            columns.append(np.zeros(len(y), np.float32))
-            continue
-        padded = np.pad(latents[index + level], _REACH)
-        columns.append(padded[(y >> level) + dy + _REACH, (x >> level) + dx + _REACH])
+    places += ANCESTORS[: shape.ancestors]
+    levels = {level for level, _, _ in places if index + level < len(latents)}
+    padded = {level: np.pad(latents[index + level], _REACH) for level in levels}
+    columns = [
+        padded[level][(y >> level) + dy + _REACH, (x >> level) + dx + _REACH]
+        if level in padded
+        else np.zeros(len(y), np.float32)
+        for level, dy, dx in places
+    ]
     return np.stack(columns, 1)
 
 

@@ -32,6 +32,7 @@ def main() -> None:
         with np.load(path) as state:
             shape = SHAPES[str(state["size"])]
             writer.float32(float(state["lambda_"]))
+            writer.byte(int(state["is_flat"]))
             writer.byte(shape.channels)
             write_shape(writer, shape)
             writer.raw(state["parameters"].astype("<f2").tobytes())

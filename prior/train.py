@@ -59,11 +59,13 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=40)
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--flat", action="store_true", help="luminance all in the finest grid")
     parser.add_argument("--contexts-only", action="store_true", help="what draws stays as it is")
     options = parser.parse_args()
 
     shape = SHAPES[options.size]
-    parameters, first_round = initial_parameters(shape, options.lambda_), 0
+    parameters = initial_parameters(shape, options.lambda_, is_flat=options.flat)
+    first_round = 0
     if options.out.exists():
         with np.load(options.out) as state:
             parameters, first_round = state["parameters"], int(state["rounds"])
@@ -86,18 +88,32 @@ def main() -> None:
             parameters=parameters,
             lambda_=options.lambda_,
             size=options.size,
+            is_flat=options.flat,
             rounds=number + 1,
             loss=losses,
         )
 
 
 def grown(parameters: FloatArray, shape: ModelShape, larger: ModelShape) -> FloatArray:
-    """The same networks with more inputs and filters, which at first do nothing."""
+    """The same networks with more inputs, filters and hidden units, which at first do nothing."""
     flat = np.zeros(larger.parameters, np.float32)
     known = shape.views(parameters)
+    random = np.random.default_rng(0)
     for name, view in larger.views(flat).items():
         part = known[name]
-        view[tuple(slice(size) for size in part.shape)] = part
+        if name.startswith("context") and name.endswith("weight"):
+            outputs, inputs = part.shape
+            if name.split(".")[1] == "0":
+                # What new units see is random; what they say weighs nothing.
+                view[outputs:] = random.normal(
+                    0, view.shape[1] ** -0.5, (view.shape[0] - outputs, view.shape[1])
+                )
+                ancestors = part[:, shape.neighbours :]
+                view[:outputs, larger.neighbours :][:, : ancestors.shape[1]] = ancestors
+                inputs = shape.neighbours
+            view[:outputs, :inputs] = part[:, :inputs]
+        else:
+            view[tuple(slice(size) for size in part.shape)] = part
     return flat
 
 
@@ -163,7 +179,7 @@ def train_round(
     finest = schedule.finest
     trainers = [make_trainer(shape, image, threads=1, finest=finest) for image in crops]
     for trainer, image in zip(trainers, crops, strict=True):
-        latents = analyse(image, shape, lambda_, schedule.threshold)
+        latents = analyse(image, shape, lambda_, schedule.threshold, is_flat=options.flat)
         for k in range(finest, shape.grids):
             trainer.set_latents(k, latents[k])
     shares = schedule.shares(shape.grids)

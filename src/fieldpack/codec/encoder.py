@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fieldpack import _engine
+from fieldpack.codec.choice import best_networks
 from fieldpack.codec.finishing import meet
 from fieldpack.codec.fit import Fitted, Progress, fit
 from fieldpack.codec.goal import Goal, first_lambda
@@ -29,6 +30,7 @@ SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6
 """Passes by effort where all networks have to be learned."""
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
+_FLAT_SHARE = 0.7
 _SURELY_COARSE = 1.5  # as a ratio
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
@@ -98,7 +100,7 @@ def encode_pyramid(
 def _mobilities(job: _Job, lambda_: float) -> tuple[float, ...]:
     """How far a prior's networks may move: what pays for a small picture only trying tells."""
     height, width, channels = job.image.shape
-    has_prior = job.use_prior and nearest_networks(lambda_, channels) is not None
+    has_prior = job.use_prior and nearest_networks(lambda_, channels)
     if height * width >= _MEDIUM_PICTURE or not has_prior or job.effort == 1:
         return (1.0,)
     return (0.0, 0.1, 1.0)
@@ -167,17 +169,25 @@ def _encode(
             served = max(lambda_, LEAST_SERVED_LAMBDA)
             if lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
                 served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
-        prior = nearest_networks(served, channels)
+        candidates = nearest_networks(served, channels)
+        if candidates:
+            prior = best_networks(
+                image, candidates, lambda_, PASSES[effort], job.weights, threads, seed
+            )
     if prior is None:
         passes = SCRATCH_PASSES[effort]
         shape = _model(channels, grids_of(height, width), effort, height * width)
         schedule = Schedule.of(passes, lambda_)
     else:
         passes = PASSES[effort]
+        if prior.is_flat:
+            # Their context models are larger, and a pass takes so much more time.
+            passes = round(_FLAT_SHARE * passes)
         if served >= LEAST_COARSE_LAMBDA:
             # Without the finest grid, a pass takes some two thirds of the time.
             passes += passes // 2
-        shape, schedule = prior.shape, Schedule.with_prior(passes, served, mobility)
+        shape = prior.shape
+        schedule = Schedule.with_prior(passes, served, mobility, is_flat=prior.is_flat)
     if control is not None:
         control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, prior)
     fitted = fit(

@@ -14,14 +14,19 @@ _FINE_LEVELS = 3
 
 
 def initial_parameters(
-    shape: ModelShape, lambda_: float, seed: int = 0, *, linear: bool = True
+    shape: ModelShape,
+    lambda_: float,
+    seed: int = 0,
+    *,
+    linear: bool = True,
+    is_flat: bool = False,
 ) -> FloatArray:
     """Return the first networks of a fit without a prior, as a flat vector.
 
     Cubic upsampling, 3x3 layers that change nothing, and a random synthesis or, if `linear`, one
     that begins as a linear function: each grid moves the colour along one axis. That is better for
     short trainings, which have no time to find such a beginning, and worse for long ones, which
-    find a better one.
+    find a better one. `is_flat` as for `analyse`.
     """
     random = np.random.default_rng(seed)
     flat = np.zeros(shape.parameters, np.float32)
@@ -41,7 +46,8 @@ def initial_parameters(
         last = views["synthesis.1.weight"]
         last[:] = 0
         first[pairs : 2 * pairs] = -first[:pairs]
-        directions = colour_axes(shape.channels)[axis_of_grids(shape)].T
+        axes = [axis or 0 for axis in axis_of_grids(shape, is_flat=is_flat)]
+        directions = colour_axes(shape.channels)[axes].T
         last[:, :pairs] = directions @ np.linalg.pinv(first[:pairs])
         last[:, pairs : 2 * pairs] = -last[:, :pairs]
     first *= first_gains(shape, lambda_)
@@ -52,22 +58,37 @@ def initial_parameters(
 
 
 def analyse(
-    image: FloatArray, shape: ModelShape, lambda_: float, threshold: float = 0.5
+    image: FloatArray,
+    shape: ModelShape,
+    lambda_: float,
+    threshold: float = 0.5,
+    *,
+    is_flat: bool = False,
 ) -> list[FloatArray]:
     """Return latents (h_k, w_k) of each grid from which the linear networks draw the picture.
 
     A Laplacian pyramid of the picture's colour axes (Burt and Adelson, "The Laplacian pyramid as a
     compact image code", 1983): it has low frequencies where they are cheapest, in coarse grids.
 
+    If flat, luminance is all in the finest grid, as it is. Where that has little noise to hide, its
+    context model sees the picture itself and predicts it better than what a pyramid leaves over: a
+    fit ends with fewer bits for busy pictures and fine steps, and with more for all others. Neither
+    turns into the other however long it goes on.
+
     Args:
         image: (H, W, C) float32.
         shape: The model's sizes.
         lambda_: What the networks were made for: says how large a quantisation step is.
-        threshold: Latents of fine grids are closer to zero by so many quantisation steps.
+        threshold: Latents of fine grids of a pyramid are closer to zero by so many quantisation
+            steps.
+        is_flat: Whether luminance is all in the finest grid.
     """
-    of_grid, gains = axis_of_grids(shape), first_gains(shape, lambda_)
-    latents = [np.zeros(0, np.float32)] * shape.grids
-    for axis in sorted(set(of_grid)):
+    of_grid, gains = axis_of_grids(shape, is_flat=is_flat), first_gains(shape, lambda_)
+    latents = [
+        np.zeros([-(-side >> k) for side in image.shape[:2]], np.float32)
+        for k in range(shape.grids)
+    ]
+    for axis in sorted({axis for axis in of_grid if axis is not None}):
         own = {k for k in range(shape.grids) if of_grid[k] == axis}
         direction = colour_axes(shape.channels)[axis].astype(np.float32)
         planes: list[FloatArray] = [(image - np.float32(0.5)) @ direction]
@@ -81,7 +102,7 @@ def analyse(
             if level not in own:
                 continue
             rest = (plane if known is None else plane - known) / np.float32(gains[level])
-            if level < _FINE_LEVELS:
+            if level < _FINE_LEVELS and not is_flat:
                 rest = np.sign(rest) * np.maximum(np.abs(rest) - np.float32(threshold), 0)
             latents[level], known = np.ascontiguousarray(rest, np.float32), plane
     return latents
@@ -97,10 +118,19 @@ def first_gains(shape: ModelShape, lambda_: float) -> npt.NDArray[np.float64]:
     return gains
 
 
-def axis_of_grids(shape: ModelShape) -> list[int]:
-    """Which of the colour axes each grid moves at first: luminance in the two finest."""
-    order = [*range(1, shape.channels), 0]
-    return ([0, 0] + order * shape.grids)[: shape.grids]
+def axis_of_grids(shape: ModelShape, *, is_flat: bool = False) -> list[int | None]:
+    """Which of the colour axes each grid moves at first; None where it has nothing to begin with.
+
+    A pyramid has luminance in the two finest grids; a flat one only in the finest.
+    """
+    colours = list(range(1, shape.channels))
+    axes: list[int | None] = [0, 0, *[*colours, 0] * shape.grids]
+    if not is_flat:
+        return axes[: shape.grids]
+    axes = [0, *colours, *[None] * shape.grids][: shape.grids]
+    if shape.grids >= 1 + 2 * len(colours):
+        axes[shape.grids - len(colours) :] = colours
+    return axes
 
 
 def colour_axes(channels: int) -> npt.NDArray[np.float64]:

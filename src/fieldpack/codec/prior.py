@@ -23,7 +23,7 @@ SHIPPED = 1
 """Number of the prior that new files name."""
 
 _FILES = {1: "photographs-1.prior"}
-_SHA256 = {1: "cc9b4f1b762630926afe9e1e38790fe6c049b7e77cbfd91121d508529c1fcea2"}
+_SHA256 = {1: "e683bde86293d7ba67cfe69c82237802400c09645f0ec2aa6420a12e71cf2a70"}
 SIGNATURE = b"FPRI"
 LEAST_SERVED_LAMBDA = 2e-5
 """Below, networks of the picture's own are the better choice. No lambda is too large: there, such
@@ -38,6 +38,7 @@ class PriorNetworks:
         prior: Number of the prior.
         index: Which of its sets this is.
         lambda_: What it was trained for.
+        is_flat: Which latents it was trained with, see `initialisation.analyse`.
         shape: Sizes of the model.
         parameters: The flat vector.
     """
@@ -45,6 +46,7 @@ class PriorNetworks:
     prior: int
     index: int
     lambda_: float
+    is_flat: bool
     shape: ModelShape
     parameters: FloatArray
 
@@ -63,11 +65,13 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
     return sets[index]
 
 
-def nearest_networks(lambda_: float, channels: int) -> PriorNetworks | None:
-    """Return the shipped set for a lambda, or None if none was trained for anything like it."""
+def nearest_networks(lambda_: float, channels: int) -> tuple[PriorNetworks, ...]:
+    """Return the shipped sets for a lambda, for pyramids first; none if none is for the like."""
     sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
-    best = min(sets, key=lambda s: abs(math.log(s.lambda_ / lambda_)), default=None)
-    return best if lambda_ >= LEAST_SERVED_LAMBDA else None
+    if lambda_ < LEAST_SERVED_LAMBDA or not sets:
+        return ()
+    nearest = min((s.lambda_ for s in sets), key=lambda known: abs(math.log(known / lambda_)))
+    return tuple(sorted((s for s in sets if s.lambda_ == nearest), key=lambda s: s.is_flat))
 
 
 @lru_cache
@@ -94,9 +98,9 @@ def parse_prior(data: bytes, number: int) -> tuple[PriorNetworks, ...]:
         raise FormatError(f"prior {number} does not begin like one")
     sets = []
     for index in range(reader.byte()):
-        lambda_ = reader.float32()
+        lambda_, is_flat = reader.float32(), bool(reader.byte())
         shape = read_shape(reader, reader.byte(), reader.byte())
         values = np.frombuffer(reader.raw(2 * shape.parameters), "<f2").astype(np.float32)
-        sets.append(PriorNetworks(number, index, lambda_, shape, values))
+        sets.append(PriorNetworks(number, index, lambda_, is_flat, shape, values))
     reader.end()
     return tuple(sets)

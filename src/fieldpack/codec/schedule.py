@@ -13,6 +13,7 @@ for such lambdas were trained without them."""
 _MANY_STEPS = 250
 _SHORTEST_WARM_UP = 16  # passes
 _MOVING_CONTEXTS = 2
+_LEAST_LAMBDA_OF_ONE = 5e-4
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Schedule:
     sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
     linear_start: bool = True
     analysed_start: bool = False  # of the latents, see initialisation.analyse; else they are zero
+    flat_start: bool = False  # if analysed: luminance is all in the finest grid
     # Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
     # zero: training would take them there, but slowly.
     threshold: float = 0.5
@@ -105,12 +107,15 @@ class Schedule:
         )
 
     @classmethod
-    def with_prior(cls, passes: int, lambda_: float, mobility: float = 1.0) -> Schedule:
+    def with_prior(
+        cls, passes: int, lambda_: float, mobility: float = 1.0, *, is_flat: bool = False
+    ) -> Schedule:
         """The schedule of a fit that begins with a prior's networks.
 
         Networks that move must be stored: the shortest fits leave all as they are, others the
         context models of the coarse grids, which have few bits to save. `mobility` is a share of
-        the networks' step sizes: small pictures cannot pay for networks that moved far.
+        the networks' step sizes: small pictures cannot pay for networks that moved far. A flat
+        start leaves little to save but in the finest grid.
         """
         drawing, context, dear = 0.0, 0.0, 0.004
         if passes >= _FEWEST_FOR_NETWORKS:
@@ -124,7 +129,7 @@ class Schedule:
             context_share=context,
             # A short fit has few steps to average over.
             network_betas=(0.8, 0.9) if passes < _MANY_STEPS else (0.9, 0.95),
-            moving_contexts=_MOVING_CONTEXTS,
+            moving_contexts=1 if is_flat and lambda_ >= _LEAST_LAMBDA_OF_ONE else _MOVING_CONTEXTS,
             finest=int(lambda_ >= LEAST_COARSE_LAMBDA),
         )
 

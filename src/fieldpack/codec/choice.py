@@ -1,0 +1,80 @@
+"""Which of a prior's networks suit a picture: a short fit of a part of it, with each, tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from fieldpack.codec.fit import fit
+from fieldpack.codec.model import FloatArray
+from fieldpack.codec.prior import PriorNetworks
+from fieldpack.codec.schedule import Schedule
+
+_BLOCK, _BLOCK_ROWS, _BLOCK_COLUMNS = 128, 2, 3
+_MOST_PASSES = 30
+
+
+def best_networks(
+    image: FloatArray,
+    candidates: Sequence[PriorNetworks],
+    lambda_: float,
+    passes: int,
+    weights: FloatArray | None = None,
+    threads: int = 1,
+    seed: int = 0,
+) -> PriorNetworks:
+    """Return the networks with which a part of a picture, fitted briefly, has the least loss.
+
+    Args:
+        image: (H, W, C) float32 in [0, 1].
+        candidates: One or more; of equals, the first is taken.
+        lambda_: Loss of a bit a pixel.
+        passes: Of the fit to come, which should take much longer than the choice.
+        weights: (H, W, C) of each sample, as for `fit`.
+        threads: Threads of the engine; the choice does not depend on them.
+        seed: Of the noise.
+    """
+    if len(candidates) == 1:
+        return candidates[0]
+    part = mosaic(image)
+    part_weights = mosaic(weights) if weights is not None else None
+    if part_weights is not None and not part_weights.any():
+        part, part_weights = image, weights
+    height, width, _ = part.shape
+
+    def loss(networks: PriorNetworks) -> float:
+        schedule = replace(
+            Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_),
+            drawing_share=0,
+            context_share=0,
+        )
+        fitted = fit(
+            part,
+            networks.shape,
+            lambda_,
+            schedule,
+            prior=networks,
+            weights=part_weights,
+            threads=threads,
+            seed=seed,
+        )
+        return float(fitted.distortion + lambda_ * sum(fitted.bits) / (height * width))
+
+    return min(candidates, key=loss)
+
+
+def mosaic(image: FloatArray) -> FloatArray:
+    """Return blocks spread evenly over a picture (H, W, C), side by side; a small one as it is."""
+    height, width = image.shape[:2]
+    if height < _BLOCK * _BLOCK_ROWS or width < _BLOCK * _BLOCK_COLUMNS:
+        return image
+    rows = np.linspace(0, height - _BLOCK, _BLOCK_ROWS).round().astype(int)
+    columns = np.linspace(0, width - _BLOCK, _BLOCK_COLUMNS).round().astype(int)
+    return np.concatenate(
+        [
+            np.concatenate([image[y : y + _BLOCK, x : x + _BLOCK] for x in columns], axis=1)
+            for y in rows
+        ]
+    )

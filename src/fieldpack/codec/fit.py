@@ -101,8 +101,8 @@ def fit(
             trainer.set_latents(k, grid)
     del first
     if control is not None and prior is not None:
-        bits = sum(trainer.bits(parameters))
-        control.begin(bits, prior.lambda_, schedule.passes, is_flat=prior.is_flat)
+        first_bits = sum(trainer.bits(parameters))
+        control.begin(first_bits, prior.lambda_, schedule.passes, is_flat=prior.is_flat)
     drawing, context = network_optimisers(
         shape, schedule.network_betas, schedule.moving_contexts, schedule.finest
     )

@@ -73,6 +73,11 @@ def test_an_unknown_prior_or_set_is_named():
 
 def test_pictures_unlike_its_own_do_without():
     grey = fieldpack.encode(smooth_samples(20, 30, 1)[:, :, 0], effort=1)
-    precise = fieldpack.encode(smooth_samples(20, 30), effort=1, lambda_=1e-6)
-    for data in (grey, precise):
-        assert fieldpack.open(data).info["pyramid"]["prior"] is None
+    assert fieldpack.open(grey).info["pyramid"]["prior"] is None
+
+
+def test_the_finest_steps_build_on_it_too():
+    picture = smooth_samples(60, 90)
+    data = fieldpack.encode(picture, effort=1, lambda_=1e-6)
+    assert fieldpack.open(data).info["pyramid"]["prior"] == prior.SHIPPED
+    assert len(data) < len(fieldpack.encode(picture, effort=1, lambda_=1e-6, use_prior=False))

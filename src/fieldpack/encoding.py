@@ -60,8 +60,8 @@ def encode(
         psnr: Least PSNR in dB of the decoded picture, exceeded by 0.05 dB at most.
         effort: 1 (fast) to 9 (small).
         use_prior: Begin with networks learned from many photographs, where there are any for such a
-            picture (RGB, lambda 0.00002 or more, not a large one at effort 8 or 9), and store only
-            how those of this one differ; if false, learn and store all of them.
+            picture (RGB, not a large one at effort 8 or 9), and store only how those of this one
+            differ; if false, learn and store all of them.
         seed: Of the first networks and the training noise.
         threads: Threads; 0 means one for each core. The bytes do not depend on it.
         callback: Called after every pass over the picture.

@@ -16,7 +16,7 @@ from fieldpack.codec.goal import Goal, first_lambda
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
-from fieldpack.codec.prior import LEAST_SERVED_LAMBDA, PriorNetworks, nearest_networks
+from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.schedule import LEAST_COARSE_LAMBDA, Schedule
@@ -134,7 +134,7 @@ class _Job:
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
-    mobility = _mobilities(job, max(lambda_, LEAST_SERVED_LAMBDA))[0]
+    mobility = _mobilities(job, lambda_)[0]
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):
@@ -163,12 +163,10 @@ def _encode(
     patient = effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
     prior, served = None, lambda_
     if job.use_prior and not patient:
-        # With a goal, lambda may end far from here: short fits from scratch never get there, and
-        # without the finest grid some quality is out of reach.
-        if control is not None:
-            served = max(lambda_, LEAST_SERVED_LAMBDA)
-            if lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
-                served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
+        # With a goal, lambda may end far from here, and without the finest grid some quality is out
+        # of reach.
+        if control is not None and lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
+            served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
         candidates = nearest_networks(served, channels)
         if candidates:
             prior = best_networks(

@@ -25,9 +25,6 @@ SHIPPED = 1
 _FILES = {1: "photographs-1.prior"}
 _SHA256 = {1: "e683bde86293d7ba67cfe69c82237802400c09645f0ec2aa6420a12e71cf2a70"}
 SIGNATURE = b"FPRI"
-LEAST_SERVED_LAMBDA = 2e-5
-"""Below, networks of the picture's own are the better choice. No lambda is too large: there, such
-networks cost more than all the rest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +65,7 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
 def nearest_networks(lambda_: float, channels: int) -> tuple[PriorNetworks, ...]:
     """Return the shipped sets for a lambda, for pyramids first; none if none is for the like."""
     sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
-    if lambda_ < LEAST_SERVED_LAMBDA or not sets:
+    if not sets:
         return ()
     nearest = min((s.lambda_ for s in sets), key=lambda known: abs(math.log(known / lambda_)))
     return tuple(sorted((s for s in sets if s.lambda_ == nearest), key=lambda s: s.is_flat))

@@ -351,6 +351,7 @@ class Trainer:
                 parameters=networks.numpy(),
                 lambda_=lambda_,
                 size="small",
+                is_flat=False,
                 rounds=0,
                 loss=math.nan,
             )

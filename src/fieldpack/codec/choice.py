@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -27,6 +26,8 @@ def best_networks(
 ) -> PriorNetworks:
     """Return the networks with which a part of a picture, fitted briefly, has the least loss.
 
+    They do not move while they are compared.
+
     Args:
         image: (H, W, C) float32 in [0, 1].
         candidates: One or more; of equals, the first is taken.
@@ -45,11 +46,7 @@ def best_networks(
     height, width, _ = part.shape
 
     def loss(networks: PriorNetworks) -> float:
-        schedule = replace(
-            Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_),
-            drawing_share=0,
-            context_share=0,
-        )
+        schedule = Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_, mobility=0)
         fitted = fit(
             part,
             networks.shape,

@@ -30,7 +30,7 @@ SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6
 """Passes by effort where all networks have to be learned."""
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
-_FLAT_SHARE = 0.7
+_FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and a pass takes longer
 _SURELY_COARSE = 1.5  # as a ratio
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
@@ -89,19 +89,30 @@ def encode_pyramid(
     job = _Job(image, weights, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
-    mobilities = _mobilities(job, lambda_)
+    prior = _networks(job, lambda_, lambda_)
+    mobilities = _mobilities(job, prior)
     tries = [
-        _encode(job.part(i, len(mobilities)), lambda_, mobility=mobility)
+        _encode(job.part(i, len(mobilities)), lambda_, prior, lambda_, mobility)
         for i, mobility in enumerate(mobilities)
     ]
     return min(tries, key=lambda tried: tried[1])[0]
 
 
-def _mobilities(job: _Job, lambda_: float) -> tuple[float, ...]:
-    """How far a prior's networks may move: what pays for a small picture only trying tells."""
+def _networks(job: _Job, lambda_: float, served: float) -> PriorNetworks | None:
+    """The prior's networks for lambda `served` that suit the picture, or None to do without."""
     height, width, channels = job.image.shape
-    has_prior = job.use_prior and nearest_networks(lambda_, channels)
-    if height * width >= _MEDIUM_PICTURE or not has_prior or job.effort == 1:
+    patient = job.effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
+    candidates = nearest_networks(served, channels) if job.use_prior and not patient else ()
+    if not candidates:
+        return None
+    passes = PASSES[job.effort]
+    return best_networks(job.image, candidates, lambda_, passes, job.weights, job.threads, job.seed)
+
+
+def _mobilities(job: _Job, prior: PriorNetworks | None) -> tuple[float, ...]:
+    """How far a prior's networks may move: what pays for a small picture only trying tells."""
+    height, width, _ = job.image.shape
+    if height * width >= _MEDIUM_PICTURE or prior is None or job.effort == 1:
         return (1.0,)
     return (0.0, 0.1, 1.0)
 
@@ -134,12 +145,17 @@ class _Job:
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
-    mobility = _mobilities(job, lambda_)[0]
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):
+        # Lambda may end far from here, and without the finest grid some quality is out of reach.
+        served = lambda_
+        if lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
+            served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
+        prior = _networks(job, lambda_, served)
+        mobility = _mobilities(job, prior)[0]
         control = RateControl(goal, lambda_, is_guess=attempt == 0)
-        encoded, value = _encode(job, lambda_, control, mobility)
+        encoded, value = _encode(job, lambda_, prior, served, mobility, control)
         miss = (not encoded.is_met, goal.miss(value) + abs(control.left))
         if best is None or miss < least_miss:
             best, least_miss = encoded, miss
@@ -155,23 +171,19 @@ def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
 
 
 def _encode(
-    job: _Job, lambda_: float, control: RateControl | None = None, mobility: float = 1.0
+    job: _Job,
+    lambda_: float,
+    prior: PriorNetworks | None,
+    served: float,
+    mobility: float,
+    control: RateControl | None = None,
 ) -> tuple[EncodedPyramid, float]:
-    """Return a coded pyramid and the size or PSNR that it has, or its loss if there is no goal."""
+    """Return a coded pyramid and the size or PSNR that it has, or its loss if there is no goal.
+
+    `served` is the lambda for which `prior` was chosen.
+    """
     image, effort, seed, threads = job.image, job.effort, job.seed, job.threads
     height, width, channels = image.shape
-    patient = effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
-    prior, served = None, lambda_
-    if job.use_prior and not patient:
-        # With a goal, lambda may end far from here, and without the finest grid some quality is out
-        # of reach.
-        if control is not None and lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
-            served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
-        candidates = nearest_networks(served, channels)
-        if candidates:
-            prior = best_networks(
-                image, candidates, lambda_, PASSES[effort], job.weights, threads, seed
-            )
     if prior is None:
         passes = SCRATCH_PASSES[effort]
         shape = _model(channels, grids_of(height, width), effort, height * width)
@@ -179,7 +191,6 @@ def _encode(
     else:
         passes = PASSES[effort]
         if prior.is_flat:
-            # Their context models are larger, and a pass takes so much more time.
             passes = round(_FLAT_SHARE * passes)
         if served >= LEAST_COARSE_LAMBDA:
             # Without the finest grid, a pass takes some two thirds of the time.

@@ -90,11 +90,9 @@ def fit(
         parameters = prior.parameters.copy()
         first = analyse(image, shape, prior.lambda_, schedule.threshold, is_flat=prior.is_flat)
     else:
-        parameters = initial_parameters(
-            shape, lambda_, seed, linear=schedule.linear_start, is_flat=schedule.flat_start
-        )
+        parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
         if schedule.analysed_start:
-            first = analyse(image, shape, lambda_, is_flat=schedule.flat_start)
+            first = analyse(image, shape, lambda_)
     trainer = make_trainer(shape, image, weights, threads, schedule.finest)
     for k, grid in enumerate(first):
         if k >= schedule.finest:

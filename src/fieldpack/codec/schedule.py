@@ -13,7 +13,7 @@ for such lambdas were trained without them."""
 _MANY_STEPS = 250
 _SHORTEST_WARM_UP = 16  # passes
 _MOVING_CONTEXTS = 2
-_LEAST_LAMBDA_OF_ONE = 5e-4
+_LEAST_FINEST_ONLY_LAMBDA = 5e-4  # from here on, of a flat start only the finest grid's moves
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,6 @@ class Schedule:
     sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
     linear_start: bool = True
     analysed_start: bool = False  # of the latents, see initialisation.analyse; else they are zero
-    flat_start: bool = False  # if analysed: luminance is all in the finest grid
     # Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
     # zero: training would take them there, but slowly.
     threshold: float = 0.5
@@ -120,6 +119,7 @@ class Schedule:
         drawing, context, dear = 0.0, 0.0, 0.004
         if passes >= _FEWEST_FOR_NETWORKS:
             drawing, context, dear = 0.3 * mobility, 0.75 * mobility, 0.015
+        finest_only = is_flat and lambda_ >= _LEAST_FINEST_ONLY_LAMBDA
         return replace(
             cls.of(passes, lambda_),
             noise=(0.4, 0.3),
@@ -129,7 +129,7 @@ class Schedule:
             context_share=context,
             # A short fit has few steps to average over.
             network_betas=(0.8, 0.9) if passes < _MANY_STEPS else (0.9, 0.95),
-            moving_contexts=1 if is_flat and lambda_ >= _LEAST_LAMBDA_OF_ONE else _MOVING_CONTEXTS,
+            moving_contexts=1 if finest_only else _MOVING_CONTEXTS,
             finest=int(lambda_ >= LEAST_COARSE_LAMBDA),
         )
 

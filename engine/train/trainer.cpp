@@ -162,13 +162,14 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
       tiles_.push_back(std::move(tile));
     }
   const size_t lanes = size_t(kernels_.lanes);
-  band_sums_.assign(bands_.size(), std::vector<float>(model.context.parameters() * lanes));
+  // Their memory comes with the first pass that wants such gradients.
+  band_sums_.resize(bands_.size());
+  tile_sums_.resize(tiles_.size());
   filter_sums_.assign(bands_.size(), std::vector<float>(kTaps * lanes));
   if (model.filters) {
     filtered_ = Plane(height, width);
     filtered_gradient_ = Plane(height, width);
   }
-  tile_sums_.assign(tiles_.size(), std::vector<float>(model.context_offset(0) * lanes));
   stage_sums_.assign(size_t(levels) * levels, std::vector<float>(kTaps * lanes));
   const ptrdiff_t workspace = std::max<ptrdiff_t>(
       {kernels_.context_workspace(model), kernels_.synthesis_workspace(model, kTileRows, kTileColumns),
@@ -455,6 +456,12 @@ StepResult Trainer::pass(const float* parameters, const StepOptions& options, fl
     result.seconds[part] += t - last;
     last = t;
   };
+  if (gradient) {
+    const size_t lanes = size_t(kernels_.lanes);
+    for (auto& sums : tile_sums_) sums.resize(model_.context_offset(0) * lanes);
+    if (options.context_gradient)
+      for (auto& sums : band_sums_) sums.resize(model_.context.parameters() * lanes);
+  }
   pack(parameters);
   quantise(options);
   lap(0);

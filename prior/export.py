@@ -33,6 +33,7 @@ def main() -> None:
             shape = SHAPES[str(state["size"])]
             writer.float32(float(state["lambda_"]))
             writer.byte(int(state["is_flat"]))
+            writer.byte(int(state["finest"]))
             writer.byte(shape.channels)
             write_shape(writer, shape)
             writer.raw(state["parameters"].astype("<f2").tobytes())

@@ -40,7 +40,7 @@ from PIL import Image
 from torch import Tensor
 
 from fieldpack.codec.initialisation import colour_axes, first_gains
-from fieldpack.codec.optimiser import network_optimisers
+from fieldpack.codec.optimiser import context_optimiser, drawing_optimiser
 from fieldpack.codec.schedule import Schedule
 from prior.analysis import KNOTS, Analysis, linear_analysis
 from prior.batched import losses, neighbour_matrix, quantise
@@ -233,7 +233,11 @@ class Trainer:
     def fits(self, until: float, passes: int = 50) -> None:
         """Stage 2: the latents of many crops, and networks with them, one lambda after another."""
         begin = time.time()
-        optimisers = [network_optimisers(SHAPE, (0.95, 0.95)) for _ in self.lambdas]
+        betas = (0.95, 0.95)
+        optimisers = [
+            (drawing_optimiser(SHAPE, betas), context_optimiser(SHAPE, betas, SHAPE.set_of_grid))
+            for _ in self.lambdas
+        ]
         rounds, last = 0, [0.0] * len(self.lambdas)
         while time.time() < until:
             done = (time.time() - begin) / (until - begin)
@@ -352,6 +356,7 @@ class Trainer:
                 lambda_=lambda_,
                 size="small",
                 is_flat=False,
+                finest=0,
                 rounds=0,
                 loss=math.nan,
             )

@@ -25,7 +25,7 @@ from PIL import Image
 from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import ModelShape
-from fieldpack.codec.optimiser import network_optimisers
+from fieldpack.codec.optimiser import context_optimiser, drawing_optimiser
 from fieldpack.codec.schedule import Schedule
 
 # Whole sources are kept aside, so that no picture of the validation has a sibling in the training.
@@ -60,11 +60,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--flat", action="store_true", help="luminance all in the finest grid")
+    parser.add_argument("--finest", type=int, default=0, help="finer grids stay at zero")
     parser.add_argument("--contexts-only", action="store_true", help="what draws stays as it is")
     options = parser.parse_args()
 
     shape = SHAPES[options.size]
-    parameters = initial_parameters(shape, options.lambda_, is_flat=options.flat)
+    parameters = initial_parameters(
+        shape, options.lambda_, is_flat=options.flat, finest=options.finest
+    )
     first_round = 0
     if options.out.exists():
         with np.load(options.out) as state:
@@ -89,6 +92,7 @@ def main() -> None:
             lambda_=options.lambda_,
             size=options.size,
             is_flat=options.flat,
+            finest=options.finest,
             rounds=number + 1,
             loss=losses,
         )
@@ -174,16 +178,21 @@ def train_round(
     """Fit the crops' latents and the shared networks; returns the mean loss of the last epoch."""
     lambda_ = options.lambda_
     schedule = replace(
-        Schedule.with_prior(options.epochs, lambda_), hard_fraction=0.0, noise=(0.4, 0.3)
+        Schedule.with_prior(options.epochs, lambda_, finest=options.finest),
+        hard_fraction=0.0,
+        noise=(0.4, 0.3),
     )
-    finest = schedule.finest
+    finest = options.finest
     trainers = [make_trainer(shape, image, threads=1, finest=finest) for image in crops]
     for trainer, image in zip(trainers, crops, strict=True):
-        latents = analyse(image, shape, lambda_, schedule.threshold, is_flat=options.flat)
+        latents = analyse(
+            image, shape, lambda_, schedule.threshold, is_flat=options.flat, finest=finest
+        )
         for k in range(finest, shape.grids):
             trainer.set_latents(k, latents[k])
     shares = schedule.shares(shape.grids)
-    drawing, context = network_optimisers(shape, (0.95, 0.95), finest=finest)
+    drawing = drawing_optimiser(shape, (0.95, 0.95))
+    context = context_optimiser(shape, (0.95, 0.95), shape.set_of_grid[finest:])
     gradient, total = np.zeros_like(parameters), np.zeros_like(parameters)
     pixels = [image.shape[0] * image.shape[1] for image in crops]
     start, loss = time.time(), 0.0

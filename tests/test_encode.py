@@ -166,7 +166,7 @@ def test_bad_requests(arguments, error):
 def test_command(tmp_path, monkeypatch, capsys):
     source, target = tmp_path / "a.png", tmp_path / "a.fpk"
     Image.fromarray(smooth_samples(20, 30)).save(source)
-    command = ["fieldpack", "encode", str(source), "--effort", "1", "--lambda", "0.002", "--json"]
+    command = ["fieldpack", "encode", str(source), "--effort", "1", "--lambda", "0.001", "--json"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as stop:
         cli.main()
@@ -175,7 +175,7 @@ def test_command(tmp_path, monkeypatch, capsys):
     report = json.loads(out)
     assert report["bytes"] == target.stat().st_size
     assert (report["width"], report["height"], report["channels"]) == (30, 20, 3)
-    assert (report["effort"], report["lambda"], report["steps"]) == (1, 0.002, PASSES[1])
+    assert (report["effort"], report["lambda"], report["steps"]) == (1, 0.001, PASSES[1])
     decoded = fieldpack.decode(target)
     assert report["psnr"] == pytest.approx(psnr(decoded, smooth_samples(20, 30), 255))
 

@@ -7,7 +7,7 @@ import pytest
 
 from fieldpack._engine import Soap
 from fieldpack.codec.model import ModelShape
-from fieldpack.codec.optimiser import blocks_of, network_optimisers
+from fieldpack.codec.optimiser import blocks_of, context_optimiser, drawing_optimiser
 
 BETA1, BETA2 = 0.8, 0.9
 
@@ -88,10 +88,11 @@ def test_no_gradient_no_step():
     assert parameters.tolist() == [1] * 6
 
 
-def test_only_the_contexts_of_the_finest_grids_move():
+def test_only_the_chosen_contexts_move():
     shape = ModelShape(3, 4, (8,), 1, 8, (8,), (0, 1, 2, 3))
-    for finest, moving in ((0, {0, 1}), (1, {1, 2})):
-        drawing, contexts = network_optimisers(shape, (BETA1, BETA2), 2, finest)
+    for moving in ({0, 1}, {1, 3}, set()):
+        drawing = drawing_optimiser(shape, (BETA1, BETA2))
+        contexts = context_optimiser(shape, (BETA1, BETA2), moving)
         parameters = np.zeros(shape.parameters, np.float32)
         gradient = np.ones_like(parameters)
         contexts.step(parameters, gradient, 0.1)

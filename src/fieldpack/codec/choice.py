@@ -1,18 +1,19 @@
-"""Which of a prior's networks suit a picture: a short fit of a part of it, with each, tells."""
+"""Which start of a fit suits a picture: a short fit of a part of it, with each, tells."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from fieldpack.codec.fit import fit
-from fieldpack.codec.model import FloatArray
+from fieldpack.codec.model import FloatArray, ModelShape
 from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.schedule import Schedule
 
 _BLOCK, _BLOCK_ROWS, _BLOCK_COLUMNS = 128, 2, 3
 _MOST_PASSES = 30
+_FEWEST_FROM_SCRATCH, _MOST_FROM_SCRATCH = 30, 150
 
 
 def best_networks(
@@ -39,17 +40,58 @@ def best_networks(
     """
     if len(candidates) == 1:
         return candidates[0]
+    loss = _loss_of_fits(image, weights, lambda_, threads, seed)
+
+    def loss_with(networks: PriorNetworks) -> float:
+        schedule = Schedule.with_prior(
+            min(passes // 2, _MOST_PASSES), lambda_, mobility=0, finest=networks.finest
+        )
+        return loss(networks.shape, schedule, networks)
+
+    return min(candidates, key=loss_with)
+
+
+def is_flat_better(
+    image: FloatArray,
+    shape: ModelShape,
+    lambda_: float,
+    passes: int,
+    weights: FloatArray | None = None,
+    threads: int = 1,
+    seed: int = 0,
+) -> bool:
+    """Whether a fit from scratch should start flat, see `initialisation.analyse`.
+
+    Args:
+        image: (H, W, C) float32 in [0, 1].
+        shape: Sizes of the networks.
+        lambda_: Loss of a bit a pixel.
+        passes: Of the fit to come, which should take much longer than the choice.
+        weights: (H, W, C) of each sample, as for `fit`.
+        threads: Threads of the engine; the choice does not depend on them.
+        seed: Of the first networks and the noise.
+    """
+    loss = _loss_of_fits(image, weights, lambda_, threads, seed)
+    passes = min(max(passes // 10, _FEWEST_FROM_SCRATCH), _MOST_FROM_SCRATCH)
+    pyramid, flat = (
+        loss(shape, Schedule.of(passes, lambda_, is_flat=is_flat)) for is_flat in (False, True)
+    )
+    return flat < pyramid
+
+
+def _loss_of_fits(
+    image: FloatArray, weights: FloatArray | None, lambda_: float, threads: int, seed: int
+) -> Callable[..., float]:
     part = mosaic(image)
     part_weights = mosaic(weights) if weights is not None else None
     if part_weights is not None and not part_weights.any():
         part, part_weights = image, weights
     height, width, _ = part.shape
 
-    def loss(networks: PriorNetworks) -> float:
-        schedule = Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_, mobility=0)
+    def loss(shape: ModelShape, schedule: Schedule, networks: PriorNetworks | None = None) -> float:
         fitted = fit(
             part,
-            networks.shape,
+            shape,
             lambda_,
             schedule,
             prior=networks,
@@ -59,7 +101,7 @@ def best_networks(
         )
         return float(fitted.distortion + lambda_ * sum(fitted.bits) / (height * width))
 
-    return min(candidates, key=loss)
+    return loss
 
 
 def mosaic(image: FloatArray) -> FloatArray:

@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fieldpack import _engine
-from fieldpack.codec.choice import best_networks
+from fieldpack.codec.choice import best_networks, is_flat_better
 from fieldpack.codec.finishing import meet
 from fieldpack.codec.fit import Fitted, Progress, fit
 from fieldpack.codec.goal import Goal, first_lambda
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
-from fieldpack.codec.prior import PriorNetworks, nearest_networks
+from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
-from fieldpack.codec.schedule import LEAST_COARSE_LAMBDA, Schedule
+from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
-PASSES = {1: 18, 2: 36, 3: 80, 4: 170, 5: 420, 6: 860, 7: 1800, 8: 4000, 9: 9500}
+PASSES = {1: 18, 2: 36, 3: 80, 4: 170, 5: 420, 6: 1000, 7: 2400, 8: 4800, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
@@ -31,11 +31,9 @@ SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
 _FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and a pass takes longer
-_SURELY_COARSE = 1.5  # as a ratio
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
-# With so much time, large networks of a large picture's own end better than the prior's small ones.
-_PATIENT_EFFORT = 8
+_LEAST_FLAT_EFFORT, _MOST_FLAT_LAMBDA = 3, 1.5e-3  # without a prior
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
 
 
@@ -89,20 +87,22 @@ def encode_pyramid(
     job = _Job(image, weights, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
-    prior = _networks(job, lambda_, lambda_)
+    prior = _networks(job, lambda_)
     mobilities = _mobilities(job, prior)
     tries = [
-        _encode(job.part(i, len(mobilities)), lambda_, prior, lambda_, mobility)
+        _encode(job.part(i, len(mobilities)), lambda_, prior, mobility)
         for i, mobility in enumerate(mobilities)
     ]
     return min(tries, key=lambda tried: tried[1])[0]
 
 
-def _networks(job: _Job, lambda_: float, served: float) -> PriorNetworks | None:
-    """The prior's networks for lambda `served` that suit the picture, or None to do without."""
-    height, width, channels = job.image.shape
-    patient = job.effort >= _PATIENT_EFFORT and height * width >= _LARGE_PICTURE
-    candidates = nearest_networks(served, channels) if job.use_prior and not patient else ()
+def _networks(job: _Job, lambda_: float, *, must_have_finest: bool = False) -> PriorNetworks | None:
+    """The prior's networks for a lambda that suit the picture, or None to do without."""
+    if not job.use_prior:
+        return None
+    candidates = nearest_networks(lambda_, job.image.shape[2])
+    if must_have_finest:
+        candidates = [c for c in candidates if c.finest == 0]
     if not candidates:
         return None
     passes = PASSES[job.effort]
@@ -149,13 +149,10 @@ def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     least_miss = (True, math.inf)
     for attempt in range(_ATTEMPTS):
         # Lambda may end far from here, and without the finest grid some quality is out of reach.
-        served = lambda_
-        if lambda_ < _SURELY_COARSE * LEAST_COARSE_LAMBDA:
-            served = min(served, 0.99 * LEAST_COARSE_LAMBDA)
-        prior = _networks(job, lambda_, served)
+        prior = _networks(job, lambda_, must_have_finest=lambda_ < LEAST_SURELY_COARSE_LAMBDA)
         mobility = _mobilities(job, prior)[0]
         control = RateControl(goal, lambda_, is_guess=attempt == 0)
-        encoded, value = _encode(job, lambda_, prior, served, mobility, control)
+        encoded, value = _encode(job, lambda_, prior, mobility, control)
         miss = (not encoded.is_met, goal.miss(value) + abs(control.left))
         if best is None or miss < least_miss:
             best, least_miss = encoded, miss
@@ -174,29 +171,18 @@ def _encode(
     job: _Job,
     lambda_: float,
     prior: PriorNetworks | None,
-    served: float,
     mobility: float,
     control: RateControl | None = None,
 ) -> tuple[EncodedPyramid, float]:
-    """Return a coded pyramid and the size or PSNR that it has, or its loss if there is no goal.
-
-    `served` is the lambda for which `prior` was chosen.
-    """
+    """Return a coded pyramid and the size or PSNR that it has, or its loss if there is no goal."""
     image, effort, seed, threads = job.image, job.effort, job.seed, job.threads
     height, width, channels = image.shape
     if prior is None:
-        passes = SCRATCH_PASSES[effort]
         shape = _model(channels, grids_of(height, width), effort, height * width)
-        schedule = Schedule.of(passes, lambda_)
+        schedule = _scratch_schedule(job, shape, lambda_)
     else:
-        passes = PASSES[effort]
-        if prior.is_flat:
-            passes = round(_FLAT_SHARE * passes)
-        if served >= LEAST_COARSE_LAMBDA:
-            # Without the finest grid, a pass takes some two thirds of the time.
-            passes += passes // 2
         shape = prior.shape
-        schedule = Schedule.with_prior(passes, served, mobility, is_flat=prior.is_flat)
+        schedule = schedule_for(PASSES[effort], lambda_, prior, mobility)
     if control is not None:
         control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, prior)
     fitted = fit(
@@ -245,7 +231,30 @@ def _encode(
         is_met = goal.is_met(value)
     else:
         value = distortion + loss_per_bit * 8 * len(payload)
-    return EncodedPyramid(payload, passes, tuple(bits), is_met), value
+    return EncodedPyramid(payload, schedule.passes, tuple(bits), is_met), value
+
+
+def _scratch_schedule(job: _Job, shape: ModelShape, lambda_: float) -> Schedule:
+    passes = SCRATCH_PASSES[job.effort]
+    finest = int(lambda_ >= LEAST_SURELY_COARSE_LAMBDA)
+    is_flat = (
+        lambda_ < _MOST_FLAT_LAMBDA
+        and job.effort >= _LEAST_FLAT_EFFORT
+        and is_flat_better(job.image, shape, lambda_, passes, job.weights, job.threads, job.seed)
+    )
+    return Schedule.of(passes, lambda_, is_flat=is_flat, finest=finest)
+
+
+def schedule_for(
+    passes: int, lambda_: float, prior: PriorNetworks, mobility: float = 1.0
+) -> Schedule:
+    """The schedule of a fit that takes the time of so many passes with a prior's usual networks."""
+    if prior.is_flat:
+        passes = round(_FLAT_SHARE * passes)
+    if prior.finest:
+        # Without the finest grid, a pass takes some two thirds of the time.
+        passes += passes // 2
+    return Schedule.with_prior(passes, lambda_, mobility, finest=prior.finest)
 
 
 def _integers(latents: Sequence[FloatArray]) -> Latents:

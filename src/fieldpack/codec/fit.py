@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from fieldpack._engine import Trainer
 from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model
-from fieldpack.codec.optimiser import network_optimisers
+from fieldpack.codec.optimiser import context_optimiser, drawing_optimiser
 from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.schedule import Schedule
@@ -56,6 +56,18 @@ def make_trainer(
     return Trainer(image, weights, engine_model(shape), threads, finest)
 
 
+def worth_moving(shape: ModelShape, bits: Sequence[float], least: float) -> set[int]:
+    """The context sets whose grids take at least so many bits for each weight of a set.
+
+    What a context model gains from learning is a share of its grids' bits, what it costs depends
+    on its size.
+    """
+    by_set: dict[int, float] = {}
+    for index, of_grid in zip(shape.set_of_grid, bits, strict=True):
+        by_set[index] = by_set.get(index, 0.0) + of_grid
+    return {i for i, total in by_set.items() if total >= least * shape.context.parameters}
+
+
 def fit(
     image: FloatArray,
     shape: ModelShape,
@@ -88,22 +100,27 @@ def fit(
     first: list[FloatArray] = []
     if prior is not None:
         parameters = prior.parameters.copy()
-        first = analyse(image, shape, prior.lambda_, schedule.threshold, is_flat=prior.is_flat)
+        first = analyse(
+            image,
+            shape,
+            prior.lambda_,
+            schedule.threshold,
+            is_flat=prior.is_flat,
+            finest=schedule.finest,
+        )
     else:
-        parameters = initial_parameters(shape, lambda_, seed, linear=schedule.linear_start)
+        is_flat, finest = schedule.is_flat, schedule.finest
+        parameters = initial_parameters(shape, lambda_, seed, is_flat=is_flat, finest=finest)
         if schedule.analysed_start:
-            first = analyse(image, shape, lambda_)
+            first = analyse(image, shape, lambda_, is_flat=is_flat, finest=finest)
     trainer = make_trainer(shape, image, weights, threads, schedule.finest)
-    for k, grid in enumerate(first):
-        if k >= schedule.finest:
-            trainer.set_latents(k, grid)
+    for k, grid in enumerate(first[schedule.finest :], schedule.finest):
+        trainer.set_latents(k, grid)
     del first
     if control is not None and prior is not None:
         first_bits = sum(trainer.bits(parameters))
         control.begin(first_bits, prior.lambda_, schedule.passes, is_flat=prior.is_flat)
-    drawing, context = network_optimisers(
-        shape, schedule.network_betas, schedule.moving_contexts, schedule.finest
-    )
+    drawing, context = drawing_optimiser(shape, schedule.network_betas), None
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):
         now = schedule.at(step)
@@ -118,15 +135,21 @@ def fit(
             lambda_=lambda_,
             seed=seed,
             step=step,
-            context_gradient=schedule.context_share > 0,
+            context_gradient=schedule.context_share > 0 and step >= schedule.contexts_start,
             learning_rate=[now.latent_rate * share for share in schedule.shares(shape.grids)],
             beta1=schedule.latent_betas[0],
             beta2=schedule.latent_betas[1],
             sharing=schedule.sharing,
         )
         if gradient is not None:
+            if prior is not None:
+                pull = schedule.weight_pull * lambda_ / (image.shape[0] * image.shape[1])
+                gradient += pull * np.sign(parameters - prior.parameters)
             drawing.step(parameters, gradient, now.network_rate * schedule.drawing_share)
-            if schedule.context_share > 0:
+            if schedule.context_share > 0 and step >= schedule.contexts_start:
+                if context is None:
+                    sets = worth_moving(shape, result["bits"], schedule.least_context_bits)
+                    context = context_optimiser(shape, schedule.network_betas, sets)
                 context.step(parameters, gradient, now.network_rate * schedule.context_share)
         distortion, bits = result["distortion"], tuple(result["bits"])
         if control is not None:

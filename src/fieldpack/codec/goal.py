@@ -7,6 +7,7 @@ Thomas, Elements of Information Theory, 10.3.3), corrected by what fits were fou
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,8 @@ LEAST_LAMBDA, MOST_LAMBDA = 1e-6, 30.0
 
 # Bits and distortion of fits to photographs, as ratios of theory's: a row for each number
 # of passes, a column for each lambda.
-_FOUND_PASSES = (20, 80, 380)
-_FOUND_LAMBDAS = (5e-5, 2e-4, 1e-3, 4e-3, 2e-2, 0.1)
+FOUND_PASSES = (20, 80, 380)
+FOUND_LAMBDAS = (5e-5, 2e-4, 1e-3, 4e-3, 2e-2, 0.1)
 FOUND_BITS = (
     (1.05, 1.10, 1.10, 1.10, 1.15, 1.30),
     (0.96, 0.99, 0.93, 0.88, 0.75, 0.75),
@@ -96,17 +97,14 @@ def first_lambda(image: FloatArray, goal: Goal, passes: int) -> float:
         goal: What to come to.
         passes: Of the fit.
     """
-    energies = _block_energies(image)
-    height, width, channels = image.shape
+    promised = theory(image)
     low, high = math.log(LEAST_LAMBDA), math.log(MOST_LAMBDA)
     for _ in range(20):
         middle = (low + high) / 2
-        level = math.exp(middle) * channels / (2 * math.log(2))
+        bits, distortion = promised(math.exp(middle))
         if goal.payload_bytes:
-            bits = height * width * channels * float(np.log2(1 + energies / level).mean()) / 2
             value = found(FOUND_BITS, middle, passes) * bits / 8
         else:
-            distortion = float(np.minimum(energies, level).mean())
             value = goal.psnr_of(found(_FOUND_DISTORTIONS, middle, passes) * distortion)
         if goal.excess(value) > 0:
             low = middle
@@ -115,10 +113,27 @@ def first_lambda(image: FloatArray, goal: Goal, passes: int) -> float:
     return math.exp((low + high) / 2)
 
 
+def theory(image: FloatArray) -> Callable[[float], tuple[float, float]]:
+    """Return what gives the bits and the mean squared error that theory promises for a lambda.
+
+    Args:
+        image: (H, W, C) float32 in [0, 1].
+    """
+    energies = _block_energies(image)
+    height, width, channels = image.shape
+
+    def promised(lambda_: float) -> tuple[float, float]:
+        level = lambda_ * channels / (2 * math.log(2))
+        bits = height * width * channels * float(np.log2(1 + energies / level).mean()) / 2
+        return bits, float(np.minimum(energies, level).mean())
+
+    return promised
+
+
 def found(table: Table, log_lambda: float, passes: int) -> float:
     """Return what fits come to, as a ratio of what theory promises."""
-    rows = [np.interp(log_lambda, np.log(_FOUND_LAMBDAS), row) for row in table]
-    return float(np.interp(math.log(passes), np.log(_FOUND_PASSES), rows))
+    rows = [np.interp(log_lambda, np.log(FOUND_LAMBDAS), row) for row in table]
+    return float(np.interp(math.log(passes), np.log(FOUND_PASSES), rows))
 
 
 def _block_energies(image: FloatArray) -> npt.NDArray[np.float32]:

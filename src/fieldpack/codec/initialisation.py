@@ -18,15 +18,14 @@ def initial_parameters(
     lambda_: float,
     seed: int = 0,
     *,
-    linear: bool = True,
     is_flat: bool = False,
+    finest: int = 0,
 ) -> FloatArray:
     """Return the first networks of a fit without a prior, as a flat vector.
 
-    Cubic upsampling, 3x3 layers that change nothing, and a random synthesis or, if `linear`, one
-    that begins as a linear function: each grid moves the colour along one axis. That is better for
-    short trainings, which have no time to find such a beginning, and worse for long ones, which
-    find a better one. `is_flat` as for `analyse`.
+    Cubic upsampling, 3x3 layers that change nothing, and a synthesis that begins as a linear
+    function: each grid moves the colour along one axis. A random one is a lottery, even for long
+    fits. `is_flat` and `finest` as for `analyse`.
     """
     random = np.random.default_rng(seed)
     flat = np.zeros(shape.parameters, np.float32)
@@ -39,14 +38,14 @@ def initial_parameters(
     first[:] = random.normal(0, 1, first.shape)
     for layer in range(1, shape.synthesis.layers):
         views[f"synthesis.{layer}.weight"][:] *= np.sqrt(2)
-    if linear and len(shape.synthesis_hidden) == 1 and shape.synthesis_hidden[0] > 1:
+    if len(shape.synthesis_hidden) == 1 and shape.synthesis_hidden[0] > 1:
         # Pairs of units that see opposite inputs, with opposite outputs, add up to a linear
         # function: the "looks-linear" start of Balduzzi et al., 2017.
         pairs = shape.synthesis_hidden[0] // 2
         last = views["synthesis.1.weight"]
         last[:] = 0
         first[pairs : 2 * pairs] = -first[:pairs]
-        axes = [axis or 0 for axis in axis_of_grids(shape, is_flat=is_flat)]
+        axes = [axis or 0 for axis in axis_of_grids(shape, is_flat=is_flat, finest=finest)]
         directions = colour_axes(shape.channels)[axes].T
         last[:, :pairs] = directions @ np.linalg.pinv(first[:pairs])
         last[:, pairs : 2 * pairs] = -last[:, :pairs]
@@ -64,6 +63,7 @@ def analyse(
     threshold: float = 0.5,
     *,
     is_flat: bool = False,
+    finest: int = 0,
 ) -> list[FloatArray]:
     """Return latents (h_k, w_k) of each grid from which the linear networks draw the picture.
 
@@ -82,8 +82,10 @@ def analyse(
         threshold: Latents of fine grids of a pyramid are closer to zero by so many quantisation
             steps.
         is_flat: Whether luminance is all in the finest grid.
+        finest: Grids finer than this one are left at zero.
     """
-    of_grid, gains = axis_of_grids(shape, is_flat=is_flat), first_gains(shape, lambda_)
+    of_grid = axis_of_grids(shape, is_flat=is_flat, finest=finest)
+    gains = first_gains(shape, lambda_)
     latents = [
         np.zeros([-(-side >> k) for side in image.shape[:2]], np.float32)
         for k in range(shape.grids)
@@ -118,17 +120,18 @@ def first_gains(shape: ModelShape, lambda_: float) -> npt.NDArray[np.float64]:
     return gains
 
 
-def axis_of_grids(shape: ModelShape, *, is_flat: bool = False) -> list[int | None]:
+def axis_of_grids(shape: ModelShape, *, is_flat: bool = False, finest: int = 0) -> list[int | None]:
     """Which of the colour axes each grid moves at first; None where it has nothing to begin with.
 
-    A pyramid has luminance in the two finest grids; a flat one only in the finest.
+    A pyramid has luminance in the two finest grids; a flat one only in the finest. Grids finer than
+    `finest` have nothing.
     """
     colours = list(range(1, shape.channels))
-    axes: list[int | None] = [0, 0, *[*colours, 0] * shape.grids]
+    nothing: list[int | None] = [None] * finest
     if not is_flat:
-        return axes[: shape.grids]
-    axes = [0, *colours, *[None] * shape.grids][: shape.grids]
-    if shape.grids >= 1 + 2 * len(colours):
+        return [*nothing, *[0, 0, *[*colours, 0] * shape.grids][finest : shape.grids]]
+    axes: list[int | None] = [*nothing, 0, *colours, *[None] * shape.grids][: shape.grids]
+    if shape.grids >= finest + 1 + 2 * len(colours):
         axes[shape.grids - len(colours) :] = colours
     return axes
 

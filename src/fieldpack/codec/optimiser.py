@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -26,27 +26,24 @@ def blocks_of(
     return blocks
 
 
-def network_optimisers(
-    shape: ModelShape,
-    betas: tuple[float, float],
-    moving_contexts: int | None = None,
-    finest: int = 0,
-) -> tuple[Soap, Soap]:
-    """Optimisers of the networks that draw the picture, and of context models.
+def drawing_optimiser(shape: ModelShape, betas: tuple[float, float]) -> Soap:
+    """The optimiser of the networks that draw the picture.
 
     Args:
         shape: The model's sizes.
         betas: Decay of the gradient's mean, and of its square and the preconditioner.
-        moving_contexts: The context models of so many of the finest grids; None means of all.
-        finest: The finest grid that is in use.
     """
-    moving = set(shape.set_of_grid[finest:][:moving_contexts])
-    drawing, contexts = [], []
+    return Soap([block for block, index in _blocks(shape) if index is None], *betas)
+
+
+def context_optimiser(shape: ModelShape, betas: tuple[float, float], sets: Collection[int]) -> Soap:
+    """The optimiser of some context models: of those `sets` of weights."""
+    return Soap([block for block, index in _blocks(shape) if index in sets], *betas)
+
+
+def _blocks(shape: ModelShape) -> Iterator[tuple[tuple[int, int, int, int], int | None]]:
+    """Each block, and the set of context weights that it belongs to."""
     contexts_start = shape.parameters - (max(shape.set_of_grid) + 1) * shape.context.parameters
     for block in blocks_of(shape.offsets):
         index = (block[0] - contexts_start) // shape.context.parameters
-        if index < 0:
-            drawing.append(block)
-        elif index in moving:
-            contexts.append(block)
-    return Soap(drawing, *betas), Soap(contexts, *betas)
+        yield block, index if index >= 0 else None

@@ -23,8 +23,14 @@ SHIPPED = 1
 """Number of the prior that new files name."""
 
 _FILES = {1: "photographs-1.prior"}
-_SHA256 = {1: "e683bde86293d7ba67cfe69c82237802400c09645f0ec2aa6420a12e71cf2a70"}
+_SHA256 = {1: "a4b10198af8625556ef11655634146f469fa067ca2160a1aeb3d6c4ddd683767"}
 SIGNATURE = b"FPRI"
+
+# Where a bit is dear, there is none for latents at the picture's own resolution. Sets with and
+# without them overlap: it depends on the picture.
+_OVERLAP = 2.899  # as a ratio of lambdas
+LEAST_SURELY_COARSE_LAMBDA = 0.0029
+"""Below, `nearest_networks` returns some that have the finest grid."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +42,7 @@ class PriorNetworks:
         index: Which of its sets this is.
         lambda_: What it was trained for.
         is_flat: Which latents it was trained with, see `initialisation.analyse`.
+        finest: Grids finer than this one are left at zero.
         shape: Sizes of the model.
         parameters: The flat vector.
     """
@@ -44,6 +51,7 @@ class PriorNetworks:
     index: int
     lambda_: float
     is_flat: bool
+    finest: int
     shape: ModelShape
     parameters: FloatArray
 
@@ -62,13 +70,20 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
     return sets[index]
 
 
-def nearest_networks(lambda_: float, channels: int) -> tuple[PriorNetworks, ...]:
-    """Return the shipped sets for a lambda, for pyramids first; none if none is for the like."""
+def nearest_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
+    """Return the shipped sets for a lambda, nearest first; none if none is for the like."""
     sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
-    if not sets:
-        return ()
-    nearest = min((s.lambda_ for s in sets), key=lambda known: abs(math.log(known / lambda_)))
-    return tuple(sorted((s for s in sets if s.lambda_ == nearest), key=lambda s: s.is_flat))
+
+    def distance(networks: PriorNetworks) -> float:
+        return abs(math.log(networks.lambda_ / lambda_))
+
+    sets.sort(key=lambda s: (distance(s), s.is_flat))
+    return [
+        s
+        for s in sets
+        if s.lambda_ == sets[0].lambda_
+        or (s.finest != sets[0].finest and distance(s) <= math.log(_OVERLAP))
+    ]
 
 
 @lru_cache
@@ -96,8 +111,9 @@ def parse_prior(data: bytes, number: int) -> tuple[PriorNetworks, ...]:
     sets = []
     for index in range(reader.byte()):
         lambda_, is_flat = reader.float32(), bool(reader.byte())
+        finest = reader.byte()
         shape = read_shape(reader, reader.byte(), reader.byte())
         values = np.frombuffer(reader.raw(2 * shape.parameters), "<f2").astype(np.float32)
-        sets.append(PriorNetworks(number, index, lambda_, is_flat, shape, values))
+        sets.append(PriorNetworks(number, index, lambda_, is_flat, finest, shape, values))
     reader.end()
     return tuple(sets)

@@ -17,7 +17,7 @@ _ELASTICITY = 0.5
 # that the networks were made for; those of a flat start (of which there are three), then those of
 # a pyramid. Measured on training photographs.
 _NETWORKS_LAMBDAS = (1e-4, 3e-4, 1e-3, 4e-3, 1.5e-2)
-_FIRST_BITS_PASSES = 20
+FIRST_BITS_PASSES = 20
 _FIRST_FLAT_BITS = (0.96, 1.34, 1.83, 1.83, 1.83)
 _FIRST_BITS = (0.59, 0.785, 0.95, 1.37, 1.04)
 # Before this part of the fit, bits and distortion still say little about the end.
@@ -29,8 +29,8 @@ _LEAST_RESPONSE = 0.2
 _FARTHEST = 6.0  # from the first lambda during the fit, as a ratio
 # What a pass says now, as a ratio of what the end says: a row for each part of the fit that is
 # over, a column for each lambda. Measured on training photographs.
-_PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
-_LAMBDAS = (2e-4, 1e-3, 6e-3, 8e-3, 3e-2)
+PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
+LAMBDAS = (2e-4, 1e-3, 2.2e-3, 3e-3, 3e-2)
 _BITS = (
     (1.10, 1.13, 1.42, 1.22, 1.60),
     (1.03, 1.035, 1.135, 1.07, 1.21),
@@ -83,7 +83,7 @@ class RateControl:
         first = _FIRST_FLAT_BITS if is_flat else _FIRST_BITS
         bits /= float(np.interp(logarithm, np.log(_NETWORKS_LAMBDAS), first))
         bits *= found(FOUND_BITS, logarithm, passes)
-        bits /= found(FOUND_BITS, logarithm, _FIRST_BITS_PASSES)
+        bits /= found(FOUND_BITS, logarithm, FIRST_BITS_PASSES)
         bits *= (self.lambda_ / networks_lambda) ** -_ELASTICITY
         self.change(self.goal.excess(self.network_bytes + bits / 8) / 2 / _ELASTICITY)
         self._first_lambda = self.lambda_
@@ -139,5 +139,5 @@ class RateControl:
 
 
 def _interpolated(table: Table, progress: float, lambda_: float) -> float:
-    rows = [np.interp(math.log(lambda_), np.log(_LAMBDAS), row) for row in table]
-    return float(np.interp(progress, _PROGRESS, rows))
+    rows = [np.interp(math.log(lambda_), np.log(LAMBDAS), row) for row in table]
+    return float(np.interp(progress, PROGRESS, rows))

@@ -7,13 +7,10 @@ from dataclasses import dataclass, replace
 
 _LEAST_ANALYSED_LAMBDA = 2e-5
 _FEWEST_FOR_NETWORKS = 35  # passes
-LEAST_COARSE_LAMBDA = 0.00775
-"""From here on a bit is too dear for latents at the picture's own resolution; the prior's networks
-for such lambdas were trained without them."""
 _MANY_STEPS = 250
 _SHORTEST_WARM_UP = 16  # passes
-_MOVING_CONTEXTS = 2
-_LEAST_FINEST_ONLY_LAMBDA = 5e-4  # from here on, of a flat start only the finest grid's moves
+_LEAST_CONTEXT_BITS = 45.0
+_MOST_WITHOUT_CONTEXTS = 40  # passes
 
 
 @dataclass(frozen=True)
@@ -47,6 +44,8 @@ class Schedule:
     passes: int
     # Passes over which the network's step size grows; without them some seeds fail.
     warm_up: int = 50
+    # What it costs, in bits, when a weight is farther from the prior's by 1.
+    weight_pull: float = 0.0
     hard_fraction: float = 0.05
     most_hard_passes: int = 50
     temperature: tuple[float, float] = (1.0, 0.1)
@@ -56,8 +55,8 @@ class Schedule:
     finest_share: float = 0.4
     latent_betas: tuple[float, float] = (0.6, 0.95)  # Adam's
     sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
-    linear_start: bool = True
     analysed_start: bool = False  # of the latents, see initialisation.analyse; else they are zero
+    is_flat: bool = False  # that start, where there is no prior to say so
     # Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
     # zero: training would take them there, but slowly.
     threshold: float = 0.5
@@ -66,22 +65,25 @@ class Schedule:
     # Shares of that rate: of the networks that draw the picture, and of the context models.
     drawing_share: float = 1.0
     context_share: float = 1.0
-    moving_contexts: int | None = None  # of so many of the finest grids; None means all
+    # Context models begin to move after so many passes, and only those whose grids then take at
+    # least so many bits for each of their weights.
+    contexts_start: int = 0
+    least_context_bits: float = 0.0
     finest: int = 0  # grids finer than this one stay at zero
 
     @classmethod
-    def of(cls, passes: int, lambda_: float) -> Schedule:
-        """The schedule for a lambda and a number of passes.
+    def of(cls, passes: int, lambda_: float, *, is_flat: bool = False, finest: int = 0) -> Schedule:
+        """The schedule for a lambda and a number of passes; of a flat start, see `analyse`.
 
-        The cheaper a bit, the finer and farther latents move. Short trainings need calm steps that
-        head for a good picture at once; long ones end better when every latent is kept moving.
+        The cheaper a bit, the finer and farther latents move. The longer the training, the finer
+        its last steps; then the finest grid can move as the others do, and networks alike.
         """
         cheapness = min(max(0.001 / lambda_, 1e-3), 1e3)
         rate = 0.22 * min(max(cheapness, 1.0) ** 0.25, 2.0)
         share = min(max(0.4 * cheapness**0.4, 0.25), 1.0) * min(250 / passes, 1.0) ** 0.3
         patience = min(max(math.log2(passes / 1000) / 2, 0.0), 1.0)
         # The finer the steps, the more an overcomplete pyramid of the whole picture costs.
-        analysed = patience < 0.5 and lambda_ >= _LEAST_ANALYSED_LAMBDA
+        analysed = is_flat or lambda_ >= _LEAST_ANALYSED_LAMBDA
 
         def between(short: float, long: float) -> float:
             return short + patience * (long - short)
@@ -89,17 +91,11 @@ class Schedule:
         return cls(
             passes,
             warm_up=min(round(between(50, 200)), max(_SHORTEST_WARM_UP, passes // 5)),
-            temperature=(1.0, between(0.1, 0.15)),
-            latent_rate=(
-                rate,
-                between(0.03 * min(250 / passes, 1.0) ** 0.5, 0.03),
-                between(0.0005, 0.002),
-            ),
+            latent_rate=(rate, 0.03 * min(250 / passes, 1.0) ** 0.5, 0.0005),
             finest_share=between(share, 1.0),
-            latent_betas=(between(0.6, 0.9), between(0.95, 0.99)),
-            sharing=between(0.85, 0.0),
-            linear_start=patience < 0.5,
             analysed_start=analysed,
+            is_flat=is_flat,
+            finest=finest,
             # Where the picture is there from the start, what is slow are the context models.
             drawing_share=between(0.2, 1.0) if analysed else 1.0,
             context_share=between(2.0, 1.0) if analysed else 1.0,
@@ -107,21 +103,23 @@ class Schedule:
 
     @classmethod
     def with_prior(
-        cls, passes: int, lambda_: float, mobility: float = 1.0, *, is_flat: bool = False
+        cls,
+        passes: int,
+        lambda_: float,
+        mobility: float = 1.0,
+        finest: int = 0,
     ) -> Schedule:
         """The schedule of a fit that begins with a prior's networks.
 
         Networks that move must be stored: the shortest fits leave all as they are, others the
-        context models of the coarse grids, which have few bits to save. `mobility` is a share of
-        the networks' step sizes: small pictures cannot pay for networks that moved far. A flat
-        start leaves little to save but in the finest grid.
+        context models of grids that have few bits to save. `mobility` is a share of the networks'
+        step sizes: small pictures cannot pay for networks that moved far.
         """
         drawing, context, dear = 0.0, 0.0, 0.004
         if passes >= _FEWEST_FOR_NETWORKS:
             drawing, context, dear = 0.3 * mobility, 0.75 * mobility, 0.015
-        finest_only = is_flat and lambda_ >= _LEAST_FINEST_ONLY_LAMBDA
         return replace(
-            cls.of(passes, lambda_),
+            cls.of(passes, lambda_, finest=finest),
             noise=(0.4, 0.3),
             # The dearer a bit and the shorter the fit, the more there is that it cannot pay.
             threshold=0.5 * min(math.sqrt(max(lambda_ / dear, 1.0)), 6.0),
@@ -129,8 +127,10 @@ class Schedule:
             context_share=context,
             # A short fit has few steps to average over.
             network_betas=(0.8, 0.9) if passes < _MANY_STEPS else (0.9, 0.95),
-            moving_contexts=1 if finest_only else _MOVING_CONTEXTS,
-            finest=int(lambda_ >= LEAST_COARSE_LAMBDA),
+            # Long fits find enough that is worth storing.
+            weight_pull=20.0 * min(400 / passes, 1.0),
+            contexts_start=min(passes // 10, _MOST_WITHOUT_CONTEXTS),
+            least_context_bits=_LEAST_CONTEXT_BITS,
         )
 
     @property

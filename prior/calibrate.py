@@ -83,7 +83,7 @@ def main() -> None:
         for progress in PROGRESS:
             print("   ", ratios.row((progress, lambda_) for lambda_ in LAMBDAS), flush=True)
     first = Ratios()
-    lambdas = sorted({s.lambda_ for lambda_ in LAMBDAS for s in nearest_networks(lambda_, 3)})
+    lambdas = sorted({s.lambda_ for lambda_ in FOUND_LAMBDAS for s in nearest_networks(lambda_, 3)})
     for lambda_ in lambdas:
         for image in pictures:
             networks = chosen(image, lambda_, FIRST_BITS_PASSES)

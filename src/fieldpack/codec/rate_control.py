@@ -15,11 +15,11 @@ from fieldpack.codec.goal import FOUND_BITS, LEAST_LAMBDA, MOST_LAMBDA, Goal, Ta
 _ELASTICITY = 0.5
 # Bits of the first latents, as ratios of what fits of the fewest passes end with, by the lambda
 # that the networks were made for; those of a flat start (of which there are three), then those of
-# a pyramid. Measured on training photographs.
+# a pyramid. Measured by prior/calibrate.py.
 _NETWORKS_LAMBDAS = (1e-4, 3e-4, 1e-3, 4e-3, 1.5e-2)
 FIRST_BITS_PASSES = 20
-_FIRST_FLAT_BITS = (0.96, 1.34, 1.83, 1.83, 1.83)
-_FIRST_BITS = (0.59, 0.785, 0.95, 1.37, 1.04)
+_FIRST_FLAT_BITS = (0.96, 1.23, 1.83, 1.83, 1.83)
+_FIRST_BITS = (0.59, 0.81, 1.11, 1.19, 1.24)
 # Before this part of the fit, bits and distortion still say little about the end.
 _FIRST_PROGRESS = 0.25
 # The part of the fit in which an error is made up for, and the least number of passes.
@@ -28,22 +28,22 @@ _LARGEST_CHANGE = 0.7  # of ln(lambda) at once
 _LEAST_RESPONSE = 0.2
 _FARTHEST = 6.0  # from the first lambda during the fit, as a ratio
 # What a pass says now, as a ratio of what the end says: a row for each part of the fit that is
-# over, a column for each lambda. Measured on training photographs.
+# over, a column for each lambda. Measured by prior/calibrate.py.
 PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
 LAMBDAS = (2e-4, 1e-3, 2.2e-3, 3e-3, 3e-2)
 _BITS = (
-    (1.10, 1.13, 1.42, 1.22, 1.60),
-    (1.03, 1.035, 1.135, 1.07, 1.21),
-    (1.00, 0.985, 1.00, 0.99, 1.01),
-    (0.99, 0.977, 0.975, 0.976, 0.975),
-    (0.995, 0.987, 0.98, 0.988, 0.985),
+    (1.195, 1.230, 1.293, 1.204, 1.887),
+    (1.032, 1.050, 1.085, 1.057, 1.270),
+    (0.975, 0.962, 0.981, 0.982, 1.012),
+    (0.975, 0.960, 0.971, 0.977, 0.979),
+    (0.982, 0.973, 0.980, 0.988, 0.984),
 )
 _DISTORTIONS = (
-    (1.25, 1.15, 1.00, 1.06, 1.00),
-    (1.08, 1.00, 0.95, 1.00, 0.98),
-    (0.99, 0.95, 0.945, 0.985, 0.98),
-    (0.98, 0.95, 0.955, 0.985, 0.986),
-    (0.985, 0.967, 0.975, 0.995, 0.996),
+    (1.366, 1.132, 1.061, 1.054, 0.980),
+    (0.997, 0.976, 0.972, 0.998, 0.969),
+    (0.936, 0.931, 0.951, 0.976, 0.972),
+    (0.953, 0.949, 0.967, 0.983, 0.983),
+    (0.970, 0.972, 0.983, 0.991, 0.994),
 )
 # The networks' quantisation still adds something.
 LEFT_FOR_QUANTISATION = 0.015

@@ -75,11 +75,12 @@ class Schedule:
     def of(cls, passes: int, lambda_: float, *, is_flat: bool = False, finest: int = 0) -> Schedule:
         """The schedule for a lambda and a number of passes; of a flat start, see `analyse`.
 
-        The cheaper a bit, the finer and farther latents move. The longer the training, the finer
-        its last steps; then the finest grid can move as the others do, and networks alike.
+        The first steps have to be wide, or latents stay where they began, and the last ones fine,
+        the more so the longer the training; then the finest grid can move as the others do.
         """
         cheapness = min(max(0.001 / lambda_, 1e-3), 1e3)
-        rate = 0.22 * min(max(cheapness, 1.0) ** 0.25, 2.0)
+        rate = 0.34 * cheapness ** (0.07 if cheapness > 1 else 0.15)
+        rate *= max(passes / 100, 1.0) ** 0.1
         share = min(max(0.4 * cheapness**0.4, 0.25), 1.0) * min(250 / passes, 1.0) ** 0.3
         patience = min(max(math.log2(passes / 1000) / 2, 0.0), 1.0)
         # The finer the steps, the more an overcomplete pyramid of the whole picture costs.
@@ -91,7 +92,7 @@ class Schedule:
         return cls(
             passes,
             warm_up=min(round(between(50, 200)), max(_SHORTEST_WARM_UP, passes // 5)),
-            latent_rate=(rate, 0.03 * min(250 / passes, 1.0) ** 0.5, 0.0005),
+            latent_rate=(rate, 0.004 * min(400 / passes, 1.0) ** 0.5, 0.0005),
             finest_share=between(share, 1.0),
             analysed_start=analysed,
             is_flat=is_flat,

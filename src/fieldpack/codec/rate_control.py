@@ -18,8 +18,8 @@ _ELASTICITY = 0.5
 # a pyramid. Measured by prior/calibrate.py.
 _NETWORKS_LAMBDAS = (1e-4, 3e-4, 1e-3, 4e-3, 1.5e-2)
 FIRST_BITS_PASSES = 20
-_FIRST_FLAT_BITS = (0.96, 1.23, 1.83, 1.83, 1.83)
-_FIRST_BITS = (0.59, 0.81, 1.11, 1.19, 1.24)
+_FIRST_FLAT_BITS = (0.96, 1.22, 1.83, 1.83, 1.83)
+_FIRST_BITS = (0.63, 0.81, 1.11, 1.20, 1.28)
 # Before this part of the fit, bits and distortion still say little about the end.
 _FIRST_PROGRESS = 0.25
 # The part of the fit in which an error is made up for, and the least number of passes.
@@ -32,18 +32,18 @@ _FARTHEST = 6.0  # from the first lambda during the fit, as a ratio
 PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
 LAMBDAS = (2e-4, 1e-3, 2.2e-3, 3e-3, 3e-2)
 _BITS = (
-    (1.195, 1.230, 1.293, 1.204, 1.887),
-    (1.032, 1.050, 1.085, 1.057, 1.270),
-    (0.975, 0.962, 0.981, 0.982, 1.012),
-    (0.975, 0.960, 0.971, 0.977, 0.979),
-    (0.982, 0.973, 0.980, 0.988, 0.984),
+    (1.243, 1.374, 1.397, 1.312, 1.915),
+    (1.059, 1.112, 1.136, 1.112, 1.289),
+    (0.987, 0.989, 1.000, 1.006, 1.027),
+    (0.976, 0.971, 0.975, 0.981, 0.967),
+    (0.977, 0.972, 0.975, 0.979, 0.960),
 )
 _DISTORTIONS = (
-    (1.366, 1.132, 1.061, 1.054, 0.980),
-    (0.997, 0.976, 0.972, 0.998, 0.969),
-    (0.936, 0.931, 0.951, 0.976, 0.972),
-    (0.953, 0.949, 0.967, 0.983, 0.983),
-    (0.970, 0.972, 0.983, 0.991, 0.994),
+    (1.452, 1.205, 1.068, 1.075, 0.973),
+    (1.002, 1.000, 0.977, 1.007, 0.960),
+    (0.936, 0.943, 0.955, 0.980, 0.962),
+    (0.949, 0.953, 0.967, 0.982, 0.977),
+    (0.964, 0.971, 0.980, 0.987, 0.989),
 )
 # The networks' quantisation still adds something.
 LEFT_FOR_QUANTISATION = 0.015

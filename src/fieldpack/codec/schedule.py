@@ -118,7 +118,7 @@ class Schedule:
         """
         drawing, context, dear = 0.0, 0.0, 0.004
         if passes >= _FEWEST_FOR_NETWORKS:
-            drawing, context, dear = 0.3 * mobility, 0.75 * mobility, 0.015
+            drawing, context, dear = 0.45 * mobility, 0.75 * mobility, 0.015
         return replace(
             cls.of(passes, lambda_, finest=finest),
             noise=(0.4, 0.3),

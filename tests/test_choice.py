@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import smooth_samples
 
-from fieldpack.codec.choice import best_networks, mosaic
-from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.choice import best_networks, is_flat_better, mosaic
+from fieldpack.codec.fit import make_trainer, worth_moving
 from fieldpack.codec.initialisation import (
     analyse,
     axis_of_grids,
@@ -113,3 +113,18 @@ def test_weights_that_leave_out_all_blocks_still_count():
     networks = load_prior(SHIPPED)[0]
     spoilt = replace(networks, parameters=networks.parameters * np.float32(0.5))
     assert best_networks(picture, (spoilt, networks), 0.0001, 4, weights) is networks
+
+
+def test_from_scratch_the_start_follows_the_picture():
+    shape = ModelShape(3, 7, (16,), 2, 12, (12, 12))
+    for picture, is_flat in ((image(), False), (grain(), True)):
+        chosen = [is_flat_better(picture, shape, 0.001, 300, threads=n) for n in (1, 2)]
+        assert chosen == [is_flat] * 2
+
+
+def test_context_models_move_where_their_grids_have_the_bits():
+    shape = ModelShape(3, 3, (8,), 1, 8, (8,), (0, 1, 1))
+    bits = 10.0 * shape.context.parameters
+    assert worth_moving(shape, [bits, bits, 0.4 * bits], 10) == {0, 1}
+    assert worth_moving(shape, [bits, bits, 0.4 * bits], 12) == {1}
+    assert worth_moving(shape, [bits, 0.0, 0.0], 11) == set()

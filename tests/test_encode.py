@@ -74,7 +74,7 @@ def test_the_seed_decides():
         ((12, 13), 3, np.float32),
     ],
 )
-@pytest.mark.parametrize("lambda_", [1e-6, 2e-3])
+@pytest.mark.parametrize("lambda_", [1e-6, 2e-3, 2e-2])
 def test_every_size_mode_and_depth(size, channels, dtype, lambda_):
     if dtype == np.bool_:
         samples = smooth_samples(*size, channels) > 127

@@ -236,7 +236,7 @@ def _encode(
 
 def _scratch_schedule(job: _Job, shape: ModelShape, lambda_: float) -> Schedule:
     passes = SCRATCH_PASSES[job.effort]
-    finest = int(lambda_ >= LEAST_SURELY_COARSE_LAMBDA)
+    finest = min(int(lambda_ >= LEAST_SURELY_COARSE_LAMBDA), shape.grids - 1)
     is_flat = (
         lambda_ < _MOST_FLAT_LAMBDA
         and job.effort >= _LEAST_FLAT_EFFORT

@@ -121,6 +121,7 @@ def fit(
         first_bits = sum(trainer.bits(parameters))
         control.begin(first_bits, prior.lambda_, schedule.passes, is_flat=prior.is_flat)
     drawing, context = drawing_optimiser(shape, schedule.network_betas), None
+    contexts_start = schedule.contexts_start if schedule.context_share > 0 else schedule.passes
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
     for step in range(schedule.passes):
         now = schedule.at(step)
@@ -135,7 +136,7 @@ def fit(
             lambda_=lambda_,
             seed=seed,
             step=step,
-            context_gradient=schedule.context_share > 0 and step >= schedule.contexts_start,
+            context_gradient=step >= contexts_start,
             learning_rate=[now.latent_rate * share for share in schedule.shares(shape.grids)],
             beta1=schedule.latent_betas[0],
             beta2=schedule.latent_betas[1],
@@ -146,10 +147,12 @@ def fit(
                 pull = schedule.weight_pull * lambda_ / (image.shape[0] * image.shape[1])
                 gradient += pull * np.sign(parameters - prior.parameters)
             drawing.step(parameters, gradient, now.network_rate * schedule.drawing_share)
-            if schedule.context_share > 0 and step >= schedule.contexts_start:
+            if step >= contexts_start:
                 if context is None:
                     sets = worth_moving(shape, result["bits"], schedule.least_context_bits)
                     context = context_optimiser(shape, schedule.network_betas, sets)
+                    if not sets:
+                        contexts_start = schedule.passes
                 context.step(parameters, gradient, now.network_rate * schedule.context_share)
         distortion, bits = result["distortion"], tuple(result["bits"])
         if control is not None:

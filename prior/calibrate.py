@@ -55,13 +55,14 @@ def main() -> None:
     pictures = [middle(read(path)) for path in training_files(options.data / "train")]
     pictures = pictures[:: options.every]
     bits, distortions = Ratios(), Ratios()
-    for passes in FOUND_PASSES:
-        for lambda_ in FOUND_LAMBDAS:
-            for image in pictures:
-                promised = theory(image)(lambda_)
-                seen = trace(image, lambda_, passes)
-                bits.add((passes, lambda_), sum(seen[-1].bits) / promised[0])
-                distortions.add((passes, lambda_), seen[-1].distortion / promised[1])
+    for image in pictures:
+        promised = theory(image)
+        for passes in FOUND_PASSES:
+            for lambda_ in FOUND_LAMBDAS:
+                end = trace(image, lambda_, passes)[-1]
+                theoretical_bits, theoretical_distortion = promised(lambda_)
+                bits.add((passes, lambda_), sum(end.bits) / theoretical_bits)
+                distortions.add((passes, lambda_), end.distortion / theoretical_distortion)
     for name, ratios in (("FOUND_BITS", bits), ("_FOUND_DISTORTIONS", distortions)):
         print(name)
         for passes in FOUND_PASSES:
@@ -72,11 +73,11 @@ def main() -> None:
             for passes in FOUND_PASSES[:2]:
                 seen = trace(image, lambda_, passes)
                 for progress in PROGRESS:
-                    now = seen[min(round(progress * len(seen)), len(seen) - 1) - 1]
-                    before = seen[min(round(progress * len(seen)), len(seen) - 1) - 2]
-                    mean = (sum(now.bits) + sum(before.bits)) / 2
+                    last = min(round(progress * len(seen)), len(seen) - 1)
+                    pair = seen[last - 2 : last]  # their noise is mirrored
+                    mean = sum(sum(one.bits) for one in pair) / 2
                     bits.add((progress, lambda_), mean / sum(seen[-1].bits))
-                    mean = (now.distortion + before.distortion) / 2
+                    mean = sum(one.distortion for one in pair) / 2
                     distortions.add((progress, lambda_), mean / seen[-1].distortion)
     for name, ratios in (("_BITS", bits), ("_DISTORTIONS", distortions)):
         print(name)

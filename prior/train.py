@@ -178,7 +178,7 @@ def train_round(
     """Fit the crops' latents and the shared networks; returns the mean loss of the last epoch."""
     lambda_ = options.lambda_
     schedule = replace(
-        Schedule.with_prior(options.epochs, lambda_, finest=options.finest),
+        Schedule.with_prior(options.epochs, lambda_),
         hard_fraction=0.0,
         noise=(0.4, 0.3),
     )

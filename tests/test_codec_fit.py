@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fieldpack.codec.fit import fit
 from fieldpack.codec.model import ModelShape, grids_of
+from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.schedule import Schedule
 
 
@@ -66,3 +69,37 @@ def test_callback_sees_every_pass_and_may_stop():
     with pytest.raises(KeyboardInterrupt):
         fit(image, small_model(image), 0.001, Schedule(100), callback=callback)
     assert seen == list(range(7))
+
+
+def moved(prior: PriorNetworks, **settings: float) -> dict[str, float]:
+    """How far each tensor of a short fit lies from the prior's, in all."""
+    image = picture()
+    schedule = replace(Schedule.with_prior(60, prior.lambda_), **settings)
+    fitted = fit(image, prior.shape, prior.lambda_, schedule, prior=prior, threads=2)
+    views = prior.shape.views(fitted.parameters - prior.parameters)
+    return {name: float(np.abs(view).sum()) for name, view in views.items()}
+
+
+def test_weights_are_pulled_to_the_priors():
+    prior = nearest_networks(0.001, 3)[0]
+    free, pulled = (sum(moved(prior, weight_pull=pull).values()) for pull in (0.0, 400.0))
+    assert 0 < pulled < 0.9 * free
+
+
+def test_contexts_whose_grids_have_too_few_bits_stay_as_they_are():
+    prior = nearest_networks(0.001, 3)[0]
+    for least, some_move in ((0.0, True), (1e9, False)):
+        distances = moved(prior, least_context_bits=least)
+        contexts = [d for name, d in distances.items() if name.startswith("context")]
+        assert any(contexts) == some_move
+        assert distances["synthesis.0.weight"] > 0
+
+
+def test_the_priors_kind_of_latents_decides():
+    image = picture()
+    for lambda_ in (0.0001, 0.004):
+        prior = nearest_networks(lambda_, 3)[0]
+        schedule = Schedule.with_prior(12, lambda_)
+        fitted = fit(image, prior.shape, lambda_, schedule, prior=prior)
+        assert fitted.latents[0].any() == (prior.finest == 0)
+        assert any(grid.any() for grid in fitted.latents)

@@ -42,10 +42,9 @@ def best_networks(
         return candidates[0]
     loss = _loss_of_fits(image, weights, lambda_, threads, seed)
 
+    schedule = Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_, mobility=0)
+
     def loss_with(networks: PriorNetworks) -> float:
-        schedule = Schedule.with_prior(
-            min(passes // 2, _MOST_PASSES), lambda_, mobility=0, finest=networks.finest
-        )
         return loss(networks.shape, schedule, networks)
 
     return min(candidates, key=loss_with)

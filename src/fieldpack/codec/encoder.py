@@ -254,7 +254,7 @@ def schedule_for(
     if prior.finest:
         # Without the finest grid, a pass takes some two thirds of the time.
         passes += passes // 2
-    return Schedule.with_prior(passes, lambda_, mobility, finest=prior.finest)
+    return Schedule.with_prior(passes, lambda_, mobility)
 
 
 def _integers(latents: Sequence[FloatArray]) -> Latents:

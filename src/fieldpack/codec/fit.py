@@ -87,8 +87,9 @@ def fit(
         image: float32 [H, W, C], values in [0, 1].
         shape: sizes of the model; without a prior, `grids` must suit the image (see `grids_of`).
         lambda_: loss of one bit per pixel.
-        schedule: passes and step sizes.
-        prior: networks of the same shape to begin with; None begins from scratch.
+        schedule: passes and step sizes; from scratch, also which latents there are at first.
+        prior: networks of the same shape to begin with, and their kind of latents; None begins
+            from scratch.
         control: moves lambda from pass to pass.
         weights: weight of each sample, [H, W, C]; all ones when None.
         threads: threads of the engine; the result does not depend on them.
@@ -98,28 +99,22 @@ def fit(
     """
     # The analysis comes before the trainer, so that their memory does not add up.
     first: list[FloatArray] = []
+    start = schedule if prior is None else prior
+    is_flat, finest = start.is_flat, start.finest
     if prior is not None:
-        parameters = prior.parameters.copy()
-        first = analyse(
-            image,
-            shape,
-            prior.lambda_,
-            schedule.threshold,
-            is_flat=prior.is_flat,
-            finest=schedule.finest,
-        )
+        parameters, made_for = prior.parameters.copy(), prior.lambda_
     else:
-        is_flat, finest = schedule.is_flat, schedule.finest
         parameters = initial_parameters(shape, lambda_, seed, is_flat=is_flat, finest=finest)
-        if schedule.analysed_start:
-            first = analyse(image, shape, lambda_, is_flat=is_flat, finest=finest)
-    trainer = make_trainer(shape, image, weights, threads, schedule.finest)
-    for k, grid in enumerate(first[schedule.finest :], schedule.finest):
+        made_for = lambda_
+    if prior is not None or schedule.analysed_start:
+        first = analyse(image, shape, made_for, schedule.threshold, is_flat=is_flat, finest=finest)
+    trainer = make_trainer(shape, image, weights, threads, finest)
+    for k, grid in enumerate(first[finest:], finest):
         trainer.set_latents(k, grid)
     del first
     if control is not None and prior is not None:
         first_bits = sum(trainer.bits(parameters))
-        control.begin(first_bits, prior.lambda_, schedule.passes, is_flat=prior.is_flat)
+        control.begin(first_bits, prior.lambda_, schedule.passes, is_flat=is_flat)
     drawing, context = drawing_optimiser(shape, schedule.network_betas), None
     contexts_start = schedule.contexts_start if schedule.context_share > 0 else schedule.passes
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None

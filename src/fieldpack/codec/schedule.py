@@ -56,7 +56,9 @@ class Schedule:
     latent_betas: tuple[float, float] = (0.6, 0.95)  # Adam's
     sharing: float = 0.85  # of a grid's mean square gradient, see Trainer.step
     analysed_start: bool = False  # of the latents, see initialisation.analyse; else they are zero
-    is_flat: bool = False  # that start, where there is no prior to say so
+    # Where no prior says so: whether that start is flat, and which finer grids stay at zero.
+    is_flat: bool = False
+    finest: int = 0
     # Latents of fine grids begin closer to zero by so many quantisation steps, and most of them at
     # zero: training would take them there, but slowly.
     threshold: float = 0.5
@@ -69,7 +71,6 @@ class Schedule:
     # least so many bits for each of their weights.
     contexts_start: int = 0
     least_context_bits: float = 0.0
-    finest: int = 0  # grids finer than this one stay at zero
 
     @classmethod
     def of(cls, passes: int, lambda_: float, *, is_flat: bool = False, finest: int = 0) -> Schedule:
@@ -103,13 +104,7 @@ class Schedule:
         )
 
     @classmethod
-    def with_prior(
-        cls,
-        passes: int,
-        lambda_: float,
-        mobility: float = 1.0,
-        finest: int = 0,
-    ) -> Schedule:
+    def with_prior(cls, passes: int, lambda_: float, mobility: float = 1.0) -> Schedule:
         """The schedule of a fit that begins with a prior's networks.
 
         Networks that move must be stored: the shortest fits leave all as they are, others the
@@ -120,7 +115,7 @@ class Schedule:
         if passes >= _FEWEST_FOR_NETWORKS:
             drawing, context, dear = 0.45 * mobility, 0.75 * mobility, 0.015
         return replace(
-            cls.of(passes, lambda_, finest=finest),
+            cls.of(passes, lambda_),
             noise=(0.4, 0.3),
             # The dearer a bit and the shorter the fit, the more there is that it cannot pay.
             threshold=0.5 * min(math.sqrt(max(lambda_ / dear, 1.0)), 6.0),

@@ -30,7 +30,9 @@ namespace {
 using ImageArray = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Vector = nb::ndarray<float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using GridArray = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
-using OutArray = nb::ndarray<nb::numpy, float>;
+template <class T>
+using OutArrayOf = nb::ndarray<nb::numpy, T>;
+using OutArray = OutArrayOf<float>;
 
 constexpr int kMaxBlock = 1024;  // rows or columns
 
@@ -38,12 +40,13 @@ void require(bool condition, const char* message) {
   if (!condition) throw std::invalid_argument(message);
 }
 
-OutArray new_array(std::initializer_list<size_t> shape) {
+template <class T = float>
+OutArrayOf<T> new_array(std::initializer_list<size_t> shape) {
   size_t count = 1;
   for (size_t n : shape) count *= n;
-  auto* data = new float[count]();
-  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<float*>(p); });
-  return OutArray(data, shape, owner);
+  auto* data = new T[count]();
+  nb::capsule owner(data, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return OutArrayOf<T>(data, shape, owner);
 }
 
 PerceptronShape perceptron(const std::vector<int>& sizes, const char* message) {
@@ -367,6 +370,22 @@ void bind_codec(nb::module_& module) {
             return trainer.distortion(parameters.data());
           },
           nb::arg("parameters"))
+      .def(
+          "loss_by_block",
+          [](Trainer& trainer, Vector parameters, float lambda) {
+            require(parameters.shape(0) == size_t(trainer.model().parameters()),
+                    "parameters must have Trainer.parameters entries");
+            using fieldpack::train::kLossBlock;
+            const size_t rows = size_t(trainer.height() + kLossBlock - 1) / kLossBlock;
+            const size_t columns = size_t(trainer.width() + kLossBlock - 1) / kLossBlock;
+            OutArrayOf<double> out = new_array<double>({rows, columns});
+            {
+              nb::gil_scoped_release release;
+              trainer.loss_by_block(parameters.data(), lambda, out.data());
+            }
+            return out;
+          },
+          nb::arg("parameters"), nb::arg("lambda_"))
       .def(
           "bits",
           [](Trainer& trainer, Vector parameters, std::optional<int> context_set) {

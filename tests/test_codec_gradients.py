@@ -155,8 +155,13 @@ def test_noise_is_uniform_and_repeatable():
     first = noise(1, 1)
     np.testing.assert_array_equal(first, noise(1, 1))
     np.testing.assert_allclose(noise(1, 0), -first, atol=1e-4)
-    for other in (noise(1, 2), noise(2, 1), np.roll(first, 1, axis=1), np.roll(first, 1, axis=0)):
+    for other in (noise(1, 9), noise(2, 1), np.roll(first, 1, axis=1), np.roll(first, 1, axis=0)):
         assert abs(np.corrcoef(first.ravel(), other.ravel())[0, 1]) < 0.02
+    # Over eight passes, each latent's noise falls into every quarter of the range twice.
+    quarters = np.floor(np.stack([noise(1, step) for step in range(8, 16)]) / 0.125)
+    for quarter in range(-2, 2):
+        inside = (quarters == quarter).sum(0)
+        assert (inside == 2).mean() > 0.999
     counts, _ = np.histogram(first, bins=20, range=(-0.2501, 0.2501))
     assert counts.sum() == first.size
     assert np.abs(counts / 2000 - 1).max() < 0.1

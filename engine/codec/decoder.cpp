@@ -183,7 +183,7 @@ void synthesise(const ModelShape& model, const float* parameters, int height, in
         }
         train::SynthesisArgs args{&model, packed.view(), height, width, top, bottom, left, right,
                                   finest.view(), {}, coarse, nullptr, output, nullptr, 0.0f,
-                                  output, false, nullptr, worker.memory.data(), 0.0};
+                                  output, false, nullptr, nullptr, 0, worker.memory.data(), 0.0};
         kernels.synthesis(args);
         for (int y = std::max(top, region.top); y < bottom; ++y)
             for (int c = 0; c < channels; ++c) {

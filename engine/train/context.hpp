@@ -62,7 +62,7 @@ inline void context(ContextArgs& a) {
   const int width = a.quantised.width;
   double nats = 0;
 
-  for (int y = a.row_begin; y < a.row_end; ++y)
+  for (int y = a.row_begin; a.gradients && y < a.row_end; ++y)
     for (ptrdiff_t x = -kMarginLeft; x < width + kMarginRight - kLanes; x += kLanes)
       store(a.gradient.row(y) + x, Floats{});
 
@@ -91,12 +91,16 @@ inline void context(ContextArgs& a) {
         const Ints valid = lanes + p < count;
         const LaplaceRate r =
             laplace_rate(load(value + p), load(output[0] + p), load(output[1] + p));
-        strip_nats += select(valid, r.nats, Floats{});
+        const Floats nats_here = select(valid, r.nats, Floats{});
+        strip_nats += nats_here;
+        if (a.nats.data) store(a.nats.row(y) + x + p, nats_here);
+        if (!a.gradients) continue;
         store(output_gradient[0] + p, select(valid, r.d_mean * a.weight, Floats{}));
         store(output_gradient[1] + p, select(valid, r.d_log_scale * a.weight, Floats{}));
         store(gradient + p, load(gradient + p) + select(valid, r.d_value * a.weight, Floats{}));
       }
       nats += double(sum(strip_nats));
+      if (!a.gradients) continue;
 
       perceptron.backward(inputs, output_gradient, count, a.sums, input_gradient);
       for (int n = 0; n < neighbours; ++n) {

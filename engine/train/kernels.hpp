@@ -21,6 +21,8 @@ constexpr int kMarginRows = 4;
 constexpr int kMarginLeft = 16;
 constexpr int kMarginRight = 48;  // a margin plus one overrunning vector
 
+constexpr int kLossBlock = 4;  // pixels; divides the sides of the tiles
+
 // Parameters as the kernels want them: `natural` is the flat vector itself; `transposed` has every
 // weight matrix as [inputs][outputs]; `flipped` has the 3x3 kernels as [output, tap][input].
 struct PackedParameters {
@@ -36,6 +38,7 @@ struct QuantiseArgs {
   float temperature;  // of the soft rounding
   float noise;        // half width of the uniform noise between the two soft roundings; its sign
                       // mirrors the noise
+  float shift;        // 0 to 2: moves the uniform numbers in [-1, 1) round that range
   uint32_t key;       // mixes seed, step and grid: the noise depends on nothing else but position
   PlaneView latents, quantised, slope;  // slope = d quantised / d latent
   int row_begin, row_end;
@@ -52,7 +55,9 @@ struct ContextArgs {
   PlaneView spill;      // what those rows add to the gradients of rows above row_begin: row -1 etc.
   int row_begin, row_end;
   float weight;         // lambda / pixels / ln 2: turns nats into loss
+  bool gradients;       // false: only the bits
   float* sums;          // [context parameters][lanes], added to; null: latents' gradients only
+  PlaneView nats;       // written with those of each latent; no data: left out
   float* workspace;
   double bits;          // out
 };
@@ -106,6 +111,8 @@ struct SynthesisArgs {
   bool gradients;                    // false: only the distortion and the reconstruction
   float* sums;                       // [taps, filter, synthesis and convolution parameters][lanes], added to;
                                      // null: latents' gradients only
+  double* losses;                    // by blocks of kLossBlock pixels a side, [..][losses_stride], added
+  ptrdiff_t losses_stride;           // to, if not null; then there can be no gradients
   float* workspace;
   double distortion;                 // out: scale * sum of w * error^2 over the tile
 };

@@ -57,7 +57,8 @@ inline void quantise(const QuantiseArgs& a) {
         q = round(v);
       } else {
         const Ints position = lanes + int32_t(y * a.latents.width + x);
-        const Floats u = uniform(reinterpret_cast<const Words&>(position), a.key);
+        const Floats moved = uniform(reinterpret_cast<const Words&>(position), a.key) + a.shift;
+        const Floats u = select(moved >= 1.0f, moved - 2.0f, moved);
         q = soft(soft(v, slope) + u * a.noise, slope);
       }
       // The context model relies on zeros outside the grid.

@@ -214,12 +214,16 @@ class TileSynthesis {
           Floats error = load(value + x) - load(target + x);
           error = select(column < r.right, error, Floats{});
           const Floats weighted = (weight ? load(weight + x) * error : error) * a_.scale;
-          store(gradient + x, 2.0f * weighted);
+          store(gradient + x, a_.losses ? weighted * error : 2.0f * weighted);
           if (inside_rows)
             squares += select((column >= tile_.left) & (column < tile_.right), weighted * error,
                               Floats{});
         }
         total += double(sum(squares));
+        if (a_.losses && inside_rows) {
+          double* losses = a_.losses + y / kLossBlock * a_.losses_stride;
+          for (int x = tile_.left; x < tile_.right; ++x) losses[x / kLossBlock] += gradient[x];
+        }
         if (a_.reconstruction && inside_rows) {
           float* out = a_.reconstruction[c].row(y);
           for (int x = tile_.left; x < tile_.right; ++x) out[x] = value[x];
@@ -227,6 +231,7 @@ class TileSynthesis {
       }
     }
     a_.distortion = total;
+    if (!a_.gradients) return;
     clear_outside(gradient_[layers_ % 2], r);
   }
 

@@ -12,6 +12,7 @@ namespace {
 
 // Working sets that fit a level-2 cache of 1 MB; both are multiples of the widest vector.
 constexpr int kTileRows = 32, kTileColumns = 256;
+static_assert(kTileRows % kLossBlock == 0 && kTileColumns % kLossBlock == 0);
 constexpr int kBandPixels = 16384, kFewestBandRows = 16;
 // A latent moves at most so many times the step size in one pass.
 constexpr float kLargestStep = 3;
@@ -28,6 +29,8 @@ uint32_t mix(uint32_t h, uint32_t v) {
   h *= 0x846ca68bu;
   return h ^ (h >> 16);
 }
+
+int blocks(int pixels) { return (pixels + kLossBlock - 1) / kLossBlock; }
 
 StepOptions rounding() {
   StepOptions options;
@@ -219,17 +222,20 @@ void Trainer::quantise(const StepOptions& options) {
   pool_.run(int(bands_.size()), [&](int job, int) {
     const Band& band = bands_[job];
     Grid& grid = grids_[band.grid];
-    // Every second pass mirrors the noise of the one before: what is linear in it cancels.
-    const uint32_t key = mix(mix(options.seed, options.step / 2), uint32_t(band.grid));
+    // Stratified over eight passes: each latent's noise falls into every quarter of its range twice,
+    // every second pass mirrors the one before. What is linear in the noise cancels, and more.
+    const uint32_t key = mix(mix(options.seed, options.step / 8), uint32_t(band.grid));
+    constexpr float kShifts[4] = {0.0f, 1.0f, 0.5f, 1.5f};
+    const float shift = kShifts[options.step % 8 / 2];
     const float noise = options.step % 2 ? -options.noise : options.noise;
-    kernels_.quantise({options.quantiser, options.temperature, noise, key,
+    kernels_.quantise({options.quantiser, options.temperature, noise, shift, key,
                        grid.latents.view(), grid.quantised.view(), grid.slope.view(),
                        band.row_begin, band.row_end});
   });
 }
 
 void Trainer::context(const StepOptions& options, bool weight_gradient, StepResult& result,
-                      int only_set) {
+                      int only_set, bool keep_nats) {
   const float weight =
       float(options.lambda / (double(height_) * width_) * 1.4426950408889634);
   std::vector<double> bits(bands_.size());
@@ -251,7 +257,9 @@ void Trainer::context(const StepOptions& options, bool weight_gradient, StepResu
     if (sums) std::fill(band_sums_[job].begin(), band_sums_[job].end(), 0.0f);
     ContextArgs args{&model_, {natural_.data(), transposed_.data(), flipped_.data()},
                      model_.context_set_of[band.grid], grid.quantised.view(), coarser,
-                     coarser_gradient, grid.gradient.view(), band.spill.view(), band.row_begin, band.row_end, weight, sums, workspaces_[thread].data(), 0.0};
+                     coarser_gradient, grid.gradient.view(), band.spill.view(), band.row_begin,
+                     band.row_end, weight, options.gradients, sums,
+                     keep_nats ? grid.slope.view() : PlaneView{}, workspaces_[thread].data(), 0.0};
     kernels_.context(args);
     bits[job] = args.bits;
   });
@@ -286,7 +294,7 @@ void Trainer::filter_and_upsample() {
 }
 
 void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
-                         bool network_gradient, StepResult& result) {
+                         bool network_gradient, StepResult& result, double* losses) {
   const int coarse = model_.grids - 1, channels = model_.channels;
   PlaneView inputs[kMaxGrids], image[kMaxChannels], weights[kMaxChannels], output[kMaxChannels];
   PlaneView finest_gradient;
@@ -315,7 +323,7 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
                        finest_gradient, inputs, gradients,
                        image, weights_.empty() ? nullptr : weights, scale_,
                        reconstruction ? output : nullptr, options.gradients,
-                       sums, workspaces_[thread].data(), 0.0};
+                       sums, losses, blocks(width_), workspaces_[thread].data(), 0.0};
     kernels_.synthesis(args);
     tile.distortion = args.distortion;
   });
@@ -510,6 +518,28 @@ double Trainer::distortion(const float* parameters) {
   filter_and_upsample();
   synthesise(options, nullptr, false, result);
   return result.distortion;
+}
+
+void Trainer::loss_by_block(const float* parameters, float lambda, double* losses) {
+  const StepOptions options = rounding();
+  StepResult result;
+  pack(parameters);
+  quantise(options);
+  context(options, false, result, -1, true);
+  filter_and_upsample();
+  const int rows = blocks(height_), columns = blocks(width_);
+  const double nat = double(lambda) / (double(height_) * width_) * 1.4426950408889634;
+  pool_.run(rows, [&](int job, int) {
+    double* sums = losses + ptrdiff_t(job) * columns;
+    std::fill(sums, sums + columns, 0.0);
+    const int end = std::min((job + 1) * kLossBlock, height_);
+    for (int y = job * kLossBlock; y < end; ++y)
+      for (int k = finest_; k < model_.grids && y % (1 << k) == 0; ++k) {
+        const float* nats = grids_[k].slope.view().row(y >> k);
+        for (int x = 0; x < grids_[k].width; ++x) sums[(x << k) / kLossBlock] += nat * nats[x];
+      }
+  });
+  synthesise(options, nullptr, false, result, losses);
 }
 
 std::array<double, kMaxGrids> Trainer::bits(const float* parameters, int context_set) {

@@ -78,6 +78,10 @@ class Trainer {
   // Mean squared error with the latents rounded, without what evaluate does beside.
   double distortion(const float* parameters);
 
+  // Loss of the rounded latents where it arises, by blocks of kLossBlock by kLossBlock pixels, row by
+  // row; the bits of a latent count where its first pixel is. Overwrites the slopes.
+  void loss_by_block(const float* parameters, float lambda, double* losses);
+
   // Bits, by grid, of the rounded latents; only of grids that use a context set unless it is -1.
   std::array<double, kMaxGrids> bits(const float* parameters, int context_set);
 
@@ -108,10 +112,10 @@ class Trainer {
   void pack(const float* parameters);
   void quantise(const StepOptions& options);
   void context(const StepOptions& options, bool weight_gradient, StepResult& result,
-               int only_set = -1);
+               int only_set = -1, bool keep_nats = false);
   void filter_and_upsample();
   void synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
-                  bool network_gradient, StepResult& result);
+                  bool network_gradient, StepResult& result, double* losses = nullptr);
   void upsample_gradient();
   void filter_gradient();
   void add_spills_and_update(const StepOptions& options);

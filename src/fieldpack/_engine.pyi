@@ -210,8 +210,8 @@ class Trainer:
             noise: Half width of the noise, in quantisation steps.
             lambda_: Loss of one bit a pixel.
             seed: Of the noise.
-            step: Number of the pass; the noise depends on it, and is that of the pass before with
-                the other sign when odd.
+            step: Number of the pass; the noise depends on it, and is stratified over each eight
+                passes that begin with a multiple of eight.
             update: Whether to move the latents.
             context_gradient: If false, the gradient of the context models' weights is left at zero,
                 which takes less time.
@@ -240,6 +240,12 @@ class Trainer:
 
     def distortion(self, parameters: NDArray[np.float32]) -> float:
         """Mean squared error with the latents rounded; the context models are left out."""
+
+    def loss_by_block(self, parameters: NDArray[np.float32], lambda_: float) -> NDArray[np.float64]:
+        """Loss of the rounded latents where it arises, by blocks of 4 x 4 pixels; the sum is all.
+
+        The bits of a latent count in the block of its first pixel. Overwrites what `slope` tells.
+        """
 
     def bits(self, parameters: NDArray[np.float32], context_set: int | None = None) -> list[float]:
         """Bits of the rounded latents by grid; only of grids that use the set, if one is given.

@@ -1,4 +1,4 @@
-"""From a picture's values to the bytes of a pyramid: fit, quantise, code, verify."""
+"""From a picture's values to the bytes of a pyramid: fit, quantise, refine, code, verify."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write
 from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks, nearest_networks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
+from fieldpack.codec.refinement import refine
 from fieldpack.codec.schedule import Schedule
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
-PASSES = {1: 18, 2: 36, 3: 80, 4: 170, 5: 420, 6: 1000, 7: 2400, 8: 4800, 9: 9500}
+PASSES = {1: 22, 2: 36, 3: 80, 4: 170, 5: 420, 6: 1000, 7: 2400, 8: 4800, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6000, 9: 9500}
@@ -214,6 +215,11 @@ def _encode(
         nothing = [np.zeros(grid.shape, np.int32) for grid in rounded]
         network_bytes = len(write_pyramid(networks, nothing, height, width)[0])
         rounded = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
+    else:
+        finest = schedule.finest if prior is None else prior.finest
+        rounded = refine(
+            fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes, finest
+        )
     distortion = fitted.trainer.distortion(networks.parameters) if control is None else 0.0
     # The trainer is most of the memory; what follows has copies of its own.
     del fitted

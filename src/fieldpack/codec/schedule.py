@@ -46,7 +46,7 @@ class Schedule:
     warm_up: int = 50
     # What it costs, in bits, when a weight is farther from the prior's by 1.
     weight_pull: float = 0.0
-    hard_fraction: float = 0.05
+    hard_fraction: float = 0.02
     most_hard_passes: int = 50
     temperature: tuple[float, float] = (1.0, 0.1)
     noise: tuple[float, float] = (0.5, 0.3)

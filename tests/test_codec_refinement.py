@@ -1,0 +1,97 @@
+"""The search that refines rounded latents, and the losses by block that it rests on."""
+
+import numpy as np
+import pytest
+
+from fieldpack._engine import Trainer
+from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.initialisation import analyse, initial_parameters
+from fieldpack.codec.model import ModelShape, grids_of
+from fieldpack.codec.refinement import refine
+
+LAMBDA = 1e-3
+
+
+def picture(height: int, width: int) -> np.ndarray:
+    random = np.random.default_rng(height * width)
+    y, x = np.mgrid[:height, :width]
+    smooth = np.stack([np.sin(x / 5 + y / 9), np.cos(x / 7), np.sin(y / 4)], -1) / 4 + 0.5
+    return (smooth + random.normal(0, 0.05, smooth.shape)).clip(0, 1).astype(np.float32)
+
+
+def rounded(
+    image: np.ndarray, weights: np.ndarray | None = None, threads: int = 1
+) -> tuple[Trainer, np.ndarray, list[np.ndarray]]:
+    height, width, _ = image.shape
+    grids = grids_of(height, width)
+    shape = ModelShape(grids=grids, neighbours=8, context_hidden=(8,), ancestors=3)
+    parameters = initial_parameters(shape, LAMBDA)
+    trainer = make_trainer(shape, image, weights, threads)
+    latents = [np.rint(grid) for grid in analyse(image, shape, LAMBDA)]
+    for k, grid in enumerate(latents):
+        trainer.set_latents(k, grid)
+    return trainer, parameters, latents
+
+
+def loss_of(trainer: Trainer, parameters: np.ndarray, pixels: int) -> float:
+    result = trainer.evaluate(parameters, hard=True, draw=False)
+    return result["distortion"] + LAMBDA * sum(result["bits"]) / pixels
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 53), (1, 70), (3, 2)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_losses_by_block_add_up(size: tuple[int, int], weighted: bool) -> None:
+    image = picture(*size)
+    weights = None
+    if weighted:
+        weights = np.random.default_rng(0).uniform(0, 2, image.shape).astype(np.float32)
+    trainer, parameters, _ = rounded(image, weights)
+    losses = trainer.loss_by_block(parameters, LAMBDA)
+    assert losses.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    assert losses.sum() == pytest.approx(loss_of(trainer, parameters, size[0] * size[1]), rel=1e-5)
+
+
+def test_losses_by_block_lie_where_the_picture_changes() -> None:
+    image = picture(48, 300)
+    trainer, parameters, latents = rounded(image)
+    before = trainer.loss_by_block(parameters, LAMBDA)
+    latents[0][20, 260] += 3
+    trainer.set_latents(0, latents[0])
+    changed = np.argwhere(trainer.loss_by_block(parameters, LAMBDA) != before)
+    assert len(changed)
+    assert (abs(changed - (5, 65)) <= 3).all()
+
+
+@pytest.mark.parametrize("size", [(64, 96), (37, 53), (1, 70), (17, 16), (3, 2)])
+def test_refined_latents_are_integers_with_less_loss(size: tuple[int, int]) -> None:
+    image = picture(*size)
+    trainer, parameters, latents = rounded(image)
+    pixels = size[0] * size[1]
+    before = loss_of(trainer, parameters, pixels)
+    refined = refine(trainer, parameters, latents, LAMBDA, 100)
+    assert all((grid == np.rint(grid)).all() for grid in refined)
+    assert all((trainer.latents(k) == grid).all() for k, grid in enumerate(refined))
+    after = loss_of(trainer, parameters, pixels)
+    assert after < before if min(size) > 8 else after <= before
+
+
+def test_finer_grids_can_be_left_alone() -> None:
+    trainer, parameters, latents = rounded(picture(64, 96))
+    refined = refine(trainer, parameters, latents, LAMBDA, 100, finest=1)
+    assert (refined[0] == latents[0]).all()
+    assert any((a != b).any() for a, b in zip(refined[1:], latents[1:], strict=True))
+
+
+def test_refinement_does_not_depend_on_the_threads() -> None:
+    image = picture(80, 320)
+    results = []
+    for threads in (1, 3):
+        trainer, parameters, latents = rounded(image, threads=threads)
+        results.append(refine(trainer, parameters, latents, LAMBDA, 100))
+    assert all((a == b).all() for a, b in zip(*results, strict=True))
+
+
+def test_losses_by_block_need_all_parameters() -> None:
+    trainer, parameters, _ = rounded(picture(16, 16))
+    with pytest.raises(ValueError, match="parameters"):
+        trainer.loss_by_block(parameters[:-1], LAMBDA)

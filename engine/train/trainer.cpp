@@ -126,8 +126,7 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
 
   for (int k = 0, h = height, w = width; k < levels; ++k, h = (h + 1) / 2, w = (w + 1) / 2) {
     Grid grid{h, w, {}, {}, {}, {}, {}, {}, 0.0};
-    for (Plane* plane : {&grid.latents, &grid.quantised, &grid.slope, &grid.gradient, &grid.mean,
-                         &grid.square})
+    for (Plane* plane : {&grid.latents, &grid.quantised, &grid.slope, &grid.gradient})
       *plane = Plane(h, w);
     grids_.push_back(std::move(grid));
     int reach = 0;
@@ -185,8 +184,7 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
 
 void Trainer::reset_moments() {
   for (Grid& grid : grids_) {
-    grid.mean.clear();
-    grid.square.clear();
+    grid.mean = grid.square = {};
     grid.mean_square = 0;
   }
   adam_steps_ = 0;
@@ -379,7 +377,11 @@ void Trainer::filter_gradient() {
 }
 
 void Trainer::add_spills_and_update(const StepOptions& options) {
-  if (options.update) ++adam_steps_;
+  if (options.update && adam_steps_++ == 0)
+    for (Grid& grid : grids_) {
+      grid.mean = Plane(grid.height, grid.width);
+      grid.square = Plane(grid.height, grid.width);
+    }
   const double t = adam_steps_;
   const float correction1 = float(1 - std::pow(double(options.beta1), t));
   const float correction2 = float(std::sqrt(1 - std::pow(double(options.beta2), t)));

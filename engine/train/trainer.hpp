@@ -89,7 +89,7 @@ class Trainer {
   const Plane& quantised(int grid) const { return grids_[grid].quantised; }
   const Plane& latent_gradient(int grid) const { return grids_[grid].gradient; }
   const Plane& slope(int grid) const { return grids_[grid].slope; }
-  void reset_moments();
+  void reset_moments();  // gives their memory back, too
 
  private:
   struct Grid {

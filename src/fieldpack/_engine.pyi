@@ -270,7 +270,7 @@ class Trainer:
         """Derivative (h_k, w_k) of the last pass's quantised latents in the latents."""
 
     def reset_moments(self) -> None:
-        """Begin anew with the optimiser's moments."""
+        """Forget the optimiser's moments: the next step that moves latents begins anew."""
 
 class FillingNetwork:
     """The network that proposes missing pixels (engine/filling/network.hpp).

@@ -217,6 +217,7 @@ def _encode(
         rounded = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
     else:
         finest = schedule.finest if prior is None else prior.finest
+        fitted.trainer.reset_moments()  # their memory is needed
         rounded = refine(
             fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes, finest
         )

@@ -16,7 +16,14 @@ import numpy as np
 from format_container import Reader, require
 from format_evaluation import Float32Array
 from format_latents import ANCESTORS, NEIGHBOURS, Layer, decode_grid, run_network
-from format_weights import RangeDecoder, Weights, read_coding, read_symbols
+from format_weights import (
+    FARTHEST_CENTRE,
+    FARTHEST_REACH,
+    SHAPES,
+    RangeDecoder,
+    Weights,
+    read_symbols,
+)
 from numpy.typing import NDArray
 
 MOST_GRIDS = 7
@@ -224,11 +231,15 @@ def _read_tensors(reader: Reader, sizes: Sequence[tuple[int, ...]]) -> list[Floa
         if math.prod(size) == 0:
             tensors.append(Weights(np.zeros(size, np.int64), 1.0))
             continue
-        exponent = reader.signed()
-        require(-30 <= exponent <= 10, "a step is out of range")
-        centre, reach, shape, scale = read_coding(reader)
+        shape, exponent = divmod(reader.byte(), 32)
+        require(shape < SHAPES, "another shape of distribution")
+        reach, off_centre = divmod(reader.varint(), 2)
+        require(reach <= FARTHEST_REACH, "the reach is out of range")
+        centre = reader.signed() if off_centre else 0
+        require(abs(centre) <= FARTHEST_CENTRE, "the centre is out of range")
+        scale = reader.byte() if reach > 0 else 0
         symbols = np.full(size, centre, np.int64)
-        tensors.append(Weights(symbols, 2.0**exponent, centre, reach, shape, scale))
+        tensors.append(Weights(symbols, 2.0 ** (exponent - 20), centre, reach, shape, scale))
     read_symbols(tensors, reader.take(reader.varint()))
     return [tensor.values() for tensor in tensors]
 

@@ -16,7 +16,7 @@ from fieldpack.codec.initialisation import (
     initial_parameters,
 )
 from fieldpack.codec.model import ModelShape, grids_of
-from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, SHIPPED, load_prior, nearest_networks
+from fieldpack.codec.prior import SHIPPED, load_prior, nearest_networks
 
 
 def image(height=60, width=90, channels=3):
@@ -71,17 +71,27 @@ def test_a_mosaic_has_blocks_from_all_over_the_picture():
 
 def test_pyramids_come_first_and_flat_ones_only_where_bits_are_cheap():
     assert [s.is_flat for s in nearest_networks(0.0002, 3)] == [False, True]
-    assert [s.is_flat for s in nearest_networks(0.01, 3)] == [False]
+    assert [s.is_flat for s in nearest_networks(0.015, 3)] == [False]
     assert nearest_networks(0.0002, 4) == []
 
 
 def test_sets_with_and_without_the_finest_grid_overlap():
-    for lambda_, finest in ((1e-4, {0}), (1e-3, {0}), (0.0021, {0, 1}), (0.0019, {0, 1})):
+    for lambda_, finest in (
+        (1e-4, {0}),
+        (1e-3, {0}),
+        (0.0021, {0, 1}),
+        (0.008, {0, 1}),
+        (0.02, {1}),
+    ):
         assert {s.finest for s in nearest_networks(lambda_, 3)} == finest
     assert [s.lambda_ for s in nearest_networks(0.0018, 3)] == pytest.approx([0.001, 0.001, 0.004])
-    for lambda_ in (LEAST_SURELY_COARSE_LAMBDA, 0.004, 0.1):
-        assert {s.finest for s in nearest_networks(lambda_, 3)} == {1}
-    assert 0 in {s.finest for s in nearest_networks(0.95 * LEAST_SURELY_COARSE_LAMBDA, 3)}
+    assert [s.finest for s in nearest_networks(0.004, 3)] == [0, 1]
+
+
+def test_pictures_that_need_many_bits_have_the_finest_grid():
+    candidates = nearest_networks(0.004, 3)
+    assert best_networks(image(), candidates, 0.004, 30).finest == 1
+    assert best_networks(grain(), candidates, 0.004, 30).finest == 0
 
 
 def test_the_networks_with_less_loss_are_taken():

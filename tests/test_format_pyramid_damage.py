@@ -136,11 +136,14 @@ def hostile_architecture(rng: np.random.Generator) -> Architecture:
 
 def coding(rng: np.random.Generator, largest: int) -> bytes:
     """Step, centre, reach, shape and scale of a tensor, any of which may be extreme."""
-    exponent = int(rng.choice([-30, -6, -3, 0, largest]))
+    exponent = int(rng.choice([-20, -6, -3, 0, largest]))
     centre = int(rng.choice([0, 0, 0, 1, -1, 2**30, -(2**30)] if largest > 0 else [0, -1, 1]))
     reach = int(rng.choice([0, 1, 8, 30, 30, 200]))
-    head = signed(exponent) + signed(centre) + varint(reach)
-    return head + bytes(rng.integers((0, 40), (7, 160)).tolist()) if reach > 0 else head
+    shape = int(rng.integers(7))
+    head = bytes([32 * shape + exponent + 20]) + varint(2 * reach + (centre != 0))
+    if centre:
+        head += signed(centre)
+    return head + bytes([int(rng.integers(40, 160))]) if reach > 0 else head
 
 
 def hostile_pyramid(seed: int) -> bytes:
@@ -159,7 +162,7 @@ def hostile_pyramid(seed: int) -> bytes:
     drawing = 1 + model.filtered + 2 * (len(model.synthesis_hidden) + 1) + 2 * model.convolutions
     for index, size in enumerate(sizes):
         if np.prod(size) > 0:
-            head += coding(rng, largest=10 if index >= drawing or seed % 4 == 0 else -2)
+            head += coding(rng, largest=11 if index >= drawing or seed % 4 == 0 else -2)
     weights, latents = rng.bytes(rng.integers(900)), rng.bytes(rng.integers(600))
     return head + varint(len(weights)) + weights + latents
 
@@ -183,7 +186,7 @@ def hostile_differences(seed: int) -> bytes:
     for group in range(1 + models):
         if mask >> group & 1:
             for _ in range(per_model if group else drawing):
-                head += coding(rng, largest=10 if group or seed % 4 == 0 else -2)
+                head += coding(rng, largest=11 if group or seed % 4 == 0 else -2)
     if mask:
         weights = rng.bytes(rng.integers(900))
         head += varint(len(weights)) + weights

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,9 @@ from fieldpack.codec.schedule import Schedule
 
 _BLOCK, _BLOCK_ROWS, _BLOCK_COLUMNS = 128, 2, 3
 _MOST_PASSES = 30
+# Without the finest grid, more bits a pixel than this are not well spent: one for each latent of
+# the grid that is then the finest.
+_MOST_BITS, _DEAR_LAMBDA, _LONG_FIT = 0.25, 0.004, 420
 _FEWEST_FROM_SCRATCH, _MOST_FROM_SCRATCH = 30, 150
 
 
@@ -27,7 +31,8 @@ def best_networks(
 ) -> PriorNetworks:
     """Return the networks with which a part of a picture, fitted briefly, has the least loss.
 
-    They do not move while they are compared.
+    They do not move while they are compared. Whether they have the finest grid follows from the
+    bits that the part takes without.
 
     Args:
         image: (H, W, C) float32 in [0, 1].
@@ -38,16 +43,23 @@ def best_networks(
         threads: Threads of the engine; the choice does not depend on them.
         seed: Of the noise.
     """
+    fit_part = _fits_of_a_part(image, weights, lambda_, threads, seed)
+    schedule = Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_, mobility=0)
+    coarse = [c for c in candidates if c.finest]
+    if len(coarse) not in (0, len(candidates)):
+        # A short fit does not tell what the finest grid is worth, but what a picture needs without.
+        bits = fit_part(coarse[0].shape, schedule, coarse[0]).bits
+        needs_finest = bits > _bits_without_finest(lambda_, passes)
+        candidates = [c for c in candidates if (c.finest == 0) == needs_finest]
     if len(candidates) == 1:
         return candidates[0]
-    loss = _loss_of_fits(image, weights, lambda_, threads, seed)
+    return min(candidates, key=lambda c: fit_part(c.shape, schedule, c).loss)
 
-    schedule = Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_, mobility=0)
 
-    def loss_with(networks: PriorNetworks) -> float:
-        return loss(networks.shape, schedule, networks)
-
-    return min(candidates, key=loss_with)
+def _bits_without_finest(lambda_: float, passes: int) -> float:
+    """Bits a pixel beyond which a picture needs the finest grid; long fits make more of it."""
+    dearness = max(lambda_ / _DEAR_LAMBDA, 1.0)
+    return float(_MOST_BITS * (dearness * min(_LONG_FIT / passes, 1.0)) ** 0.4)
 
 
 def is_flat_better(
@@ -70,24 +82,32 @@ def is_flat_better(
         threads: Threads of the engine; the choice does not depend on them.
         seed: Of the first networks and the noise.
     """
-    loss = _loss_of_fits(image, weights, lambda_, threads, seed)
+    fit_part = _fits_of_a_part(image, weights, lambda_, threads, seed)
     passes = min(max(passes // 10, _FEWEST_FROM_SCRATCH), _MOST_FROM_SCRATCH)
     pyramid, flat = (
-        loss(shape, Schedule.of(passes, lambda_, is_flat=is_flat)) for is_flat in (False, True)
+        fit_part(shape, Schedule.of(passes, lambda_, is_flat=is_flat)).loss
+        for is_flat in (False, True)
     )
     return flat < pyramid
 
 
-def _loss_of_fits(
+class _Trial(NamedTuple):
+    loss: float
+    bits: float  # a pixel
+
+
+def _fits_of_a_part(
     image: FloatArray, weights: FloatArray | None, lambda_: float, threads: int, seed: int
-) -> Callable[..., float]:
+) -> Callable[..., _Trial]:
     part = mosaic(image)
     part_weights = mosaic(weights) if weights is not None else None
     if part_weights is not None and not part_weights.any():
         part, part_weights = image, weights
     height, width, _ = part.shape
 
-    def loss(shape: ModelShape, schedule: Schedule, networks: PriorNetworks | None = None) -> float:
+    def trial(
+        shape: ModelShape, schedule: Schedule, networks: PriorNetworks | None = None
+    ) -> _Trial:
         fitted = fit(
             part,
             shape,
@@ -98,9 +118,10 @@ def _loss_of_fits(
             threads=threads,
             seed=seed,
         )
-        return float(fitted.distortion + lambda_ * sum(fitted.bits) / (height * width))
+        bits = sum(fitted.bits) / (height * width)
+        return _Trial(fitted.distortion + lambda_ * bits, bits)
 
-    return loss
+    return trial
 
 
 def mosaic(image: FloatArray) -> FloatArray:

@@ -35,6 +35,8 @@ _FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and 
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 _LEAST_FLAT_EFFORT, _MOST_FLAT_LAMBDA = 3, 1.5e-3  # without a prior
+# Without a prior, from which lambda on there is no finest grid.
+_LEAST_COARSE_LAMBDA, _LEAST_COARSE_LAMBDA_OF_LONG_FITS, _LONG_FIT = 0.0029, 0.0076, 2000
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
 
 
@@ -243,7 +245,8 @@ def _encode(
 
 def _scratch_schedule(job: _Job, shape: ModelShape, lambda_: float) -> Schedule:
     passes = SCRATCH_PASSES[job.effort]
-    finest = min(int(lambda_ >= LEAST_SURELY_COARSE_LAMBDA), shape.grids - 1)
+    least_coarse = _LEAST_COARSE_LAMBDA if passes < _LONG_FIT else _LEAST_COARSE_LAMBDA_OF_LONG_FITS
+    finest = min(int(lambda_ >= least_coarse), shape.grids - 1)
     is_flat = (
         lambda_ < _MOST_FLAT_LAMBDA
         and job.effort >= _LEAST_FLAT_EFFORT

@@ -14,6 +14,9 @@ from fieldpack.codec.prior import PriorNetworks, prior_networks
 from fieldpack.codec.shapes import read_shape, write_shape
 from fieldpack.errors import FormatError
 from fieldpack.program.weights import (
+    MAX_CENTRE,
+    MAX_REACH,
+    WEIGHT_SHAPES,
     QuantizedTensor,
     WeightDecoder,
     WeightDistribution,
@@ -21,7 +24,7 @@ from fieldpack.program.weights import (
 )
 
 OF_PRIOR = 255
-_MIN_EXPONENT, _MAX_EXPONENT = -30, 10
+_LEAST_EXPONENT, _EXPONENTS = -20, 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +81,8 @@ class Networks:
                 return
         weights = WeightEncoder()
         for tensor in coded:
-            mantissa, exponent = np.frexp(tensor.step)
-            if mantissa != 0.5:
-                raise ValueError("the steps of a pyramid's networks are powers of two")
-            writer.signed(int(exponent) - 1)
             distribution, _ = WeightDistribution.fit(tensor.symbols)
-            distribution.write(writer)
+            _write_coding(writer, tensor.step, distribution)
             weights.encode(tensor.symbols, distribution)
         stream = weights.finish()
         writer.varint(len(stream))
@@ -114,15 +113,39 @@ def read_weights(reader: ByteReader, shape: ModelShape, prior: PriorNetworks | N
             return Networks(shape, tuple(tensors), prior)
     steps, distributions = [], []
     for _ in coded:
-        exponent = reader.signed()
-        if not _MIN_EXPONENT <= exponent <= _MAX_EXPONENT:
-            raise FormatError("the pyramid has a quantisation step out of range")
-        steps.append(2.0**exponent)
-        distributions.append(WeightDistribution.read(reader))
+        step, distribution = _read_coding(reader)
+        steps.append(step)
+        distributions.append(distribution)
     decoder = WeightDecoder(reader.raw(reader.varint()))
     for i, step, distribution in zip(coded, steps, distributions, strict=True):
         tensors[i] = QuantizedTensor(decoder.decode(sizes[i], distribution), step)
     return Networks(shape, tuple(tensors), prior)
+
+
+def _write_coding(writer: ByteWriter, step: float, distribution: WeightDistribution) -> None:
+    """Append a tensor's step and distribution in few bytes: of small files, they are a part."""
+    mantissa, exponent = np.frexp(step)
+    exponent = int(exponent) - 1 - _LEAST_EXPONENT
+    if mantissa != 0.5 or not 0 <= exponent < _EXPONENTS:
+        raise ValueError("the steps of a pyramid's networks are powers of two, 2^-20 to 2^11")
+    writer.byte(distribution.shape * _EXPONENTS + exponent)
+    writer.varint(2 * distribution.reach + (distribution.centre != 0))
+    if distribution.centre:
+        writer.signed(distribution.centre)
+    if distribution.reach:
+        writer.byte(distribution.scale)
+
+
+def _read_coding(reader: ByteReader) -> tuple[float, WeightDistribution]:
+    shape, exponent = divmod(reader.byte(), _EXPONENTS)
+    reach, has_centre = divmod(reader.varint(limit=2 * MAX_REACH + 1), 2)
+    centre = reader.signed() if has_centre else 0
+    if abs(centre) > MAX_CENTRE:
+        raise FormatError("a weight distribution has a centre out of range")
+    if shape >= WEIGHT_SHAPES:
+        raise FormatError(f"a weight distribution has the unknown shape {shape}")
+    scale = reader.byte() if reach else 0
+    return 2.0 ** (exponent + _LEAST_EXPONENT), WeightDistribution(centre, reach, shape, scale)
 
 
 def tensor_groups(shape: ModelShape) -> list[list[int]]:

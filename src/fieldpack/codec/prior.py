@@ -23,14 +23,14 @@ SHIPPED = 1
 """Number of the prior that new files name."""
 
 _FILES = {1: "photographs-1.prior"}
-_SHA256 = {1: "a4b10198af8625556ef11655634146f469fa067ca2160a1aeb3d6c4ddd683767"}
+_SHA256 = {1: "9f310d0933ecce405e4ed0227a50e6874b993a729254aaf8de4323e713dcb0a9"}
 SIGNATURE = b"FPRI"
 
 # Where a bit is dear, there is none for latents at the picture's own resolution. Sets with and
 # without them overlap: it depends on the picture.
 _OVERLAP = 2.899  # as a ratio of lambdas
 LEAST_SURELY_COARSE_LAMBDA = 0.0029
-"""Below, `nearest_networks` returns some that have the finest grid."""
+"""Below, few pictures do without the finest grid, and their best qualities are out of reach."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,19 +71,25 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
 
 
 def nearest_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
-    """Return the shipped sets for a lambda, nearest first; none if none is for the like."""
+    """Return the shipped sets for a lambda, nearest first; none if none is for the like.
+
+    Of those with the finest grid and of those without, only the nearest, and those of the kind that
+    is farther only if they are near enough.
+    """
     sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
 
     def distance(networks: PriorNetworks) -> float:
         return abs(math.log(networks.lambda_ / lambda_))
 
-    sets.sort(key=lambda s: (distance(s), s.is_flat))
-    return [
+    kinds = [[s for s in sets if (s.finest == 0) == has_finest] for has_finest in (True, False)]
+    least = [min(map(distance, kind), default=math.inf) for kind in kinds]
+    nearest = [
         s
-        for s in sets
-        if s.lambda_ == sets[0].lambda_
-        or (s.finest != sets[0].finest and distance(s) <= math.log(_OVERLAP))
+        for kind, of_kind in zip(kinds, least, strict=True)
+        for s in kind
+        if distance(s) == of_kind and of_kind <= max(min(least), math.log(_OVERLAP))
     ]
+    return sorted(nearest, key=lambda s: (distance(s), s.finest, s.is_flat))
 
 
 @lru_cache

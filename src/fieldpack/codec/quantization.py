@@ -23,7 +23,7 @@ from fieldpack.codec.prior import PriorNetworks
 from fieldpack.program.weights import MAX_REACH, QuantizedTensor, WeightDistribution
 
 _FINEST_EXPONENT, _COARSEST_EXPONENT = -16, 0
-_HEADER_BITS = 32.0
+_HEADER_BITS = 28.0
 _DAMPING = 0.003
 
 

@@ -106,7 +106,7 @@ class _Search:
         side = (_BLOCK << k) // _LOSS_BLOCK
         top, left = (colour // 2) * side - side // 2, (colour % 2) * side - side // 2
         change = _sums(losses - self._losses, top, left, 2 * side)[cells]
-        worse = change >= 0
+        worse = ~(change < 0)
         refused = (places[0][worse], places[1][worse])
         grid[refused] = before[worse]
         self._refused[k][refused] = True

@@ -304,6 +304,7 @@ void bind_codec(nb::module_& module) {
           nb::arg("finest") = 0)
       .def_prop_ro("parameters", [](const Trainer& t) { return t.model().parameters(); })
       .def_prop_ro("threads", &Trainer::threads)
+      .def_prop_ro("finest", &Trainer::finest)
       .def(
           "step",
           [](Trainer& trainer, Vector parameters, std::optional<Vector> gradient, bool hard,
@@ -375,10 +376,9 @@ void bind_codec(nb::module_& module) {
           [](Trainer& trainer, Vector parameters, float lambda) {
             require(parameters.shape(0) == size_t(trainer.model().parameters()),
                     "parameters must have Trainer.parameters entries");
-            using fieldpack::train::kLossBlock;
-            const size_t rows = size_t(trainer.height() + kLossBlock - 1) / kLossBlock;
-            const size_t columns = size_t(trainer.width() + kLossBlock - 1) / kLossBlock;
-            OutArrayOf<double> out = new_array<double>({rows, columns});
+            using fieldpack::train::loss_blocks;
+            OutArrayOf<double> out = new_array<double>(
+                {size_t(loss_blocks(trainer.height())), size_t(loss_blocks(trainer.width()))});
             {
               nb::gil_scoped_release release;
               trainer.loss_by_block(parameters.data(), lambda, out.data());

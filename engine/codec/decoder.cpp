@@ -107,7 +107,7 @@ Latents decode_latents(const ModelShape& model, const float* parameters, int hei
         latents.emplace_back(std::size_t(grid.height) * grid.width, 0);
     RangeDecoder decoder(bytes, size);
     for_each_grid(model, parameters, height, width, empty, latents,
-                  [&](int k, GridCoding& coding, const CodecKernels& kernels) {
+                  [&](int, GridCoding& coding, const CodecKernels& kernels) {
                       coding.decoder = &decoder;
                       kernels.code_grid(coding);
                   });

@@ -22,6 +22,7 @@ constexpr int kMarginLeft = 16;
 constexpr int kMarginRight = 48;  // a margin plus one overrunning vector
 
 constexpr int kLossBlock = 4;  // pixels; divides the sides of the tiles
+constexpr int loss_blocks(int pixels) { return (pixels + kLossBlock - 1) / kLossBlock; }
 
 // Parameters as the kernels want them: `natural` is the flat vector itself; `transposed` has every
 // weight matrix as [inputs][outputs]; `flipped` has the 3x3 kernels as [output, tap][input].

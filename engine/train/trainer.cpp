@@ -30,16 +30,6 @@ uint32_t mix(uint32_t h, uint32_t v) {
   return h ^ (h >> 16);
 }
 
-int blocks(int pixels) { return (pixels + kLossBlock - 1) / kLossBlock; }
-
-StepOptions rounding() {
-  StepOptions options;
-  options.quantiser = Quantiser::kHard;
-  options.noise = 0;
-  options.gradients = options.update = false;
-  return options;
-}
-
 }  // namespace
 
 Plane::Plane(int height, int width, int margin_rows) {
@@ -321,7 +311,7 @@ void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* r
                        finest_gradient, inputs, gradients,
                        image, weights_.empty() ? nullptr : weights, scale_,
                        reconstruction ? output : nullptr, options.gradients,
-                       sums, losses, blocks(width_), workspaces_[thread].data(), 0.0};
+                       sums, losses, loss_blocks(width_), workspaces_[thread].data(), 0.0};
     kernels_.synthesis(args);
     tile.distortion = args.distortion;
   });
@@ -494,63 +484,6 @@ StepResult Trainer::pass(const float* parameters, const StepOptions& options, fl
 
 StepResult Trainer::step(const float* parameters, const StepOptions& options, float* gradient) {
   return pass(parameters, options, gradient, nullptr);
-}
-
-StepResult Trainer::evaluate(const float* parameters, const StepOptions& options,
-                             float* reconstruction) {
-  StepOptions forward = options;
-  forward.gradients = forward.update = false;
-  if (!reconstruction) return pass(parameters, forward, nullptr, nullptr);
-  std::vector<Plane> planes;
-  for (int c = 0; c < model_.channels; ++c) planes.emplace_back(height_, width_);
-  const StepResult result = pass(parameters, forward, nullptr, &planes);
-  for (int c = 0; c < model_.channels; ++c)
-    for (int y = 0; y < height_; ++y)
-      for (int x = 0; x < width_; ++x)
-        reconstruction[(ptrdiff_t(y) * width_ + x) * model_.channels + c] =
-            planes[c].view().row(y)[x];
-  return result;
-}
-
-double Trainer::distortion(const float* parameters) {
-  const StepOptions options = rounding();
-  StepResult result;
-  pack(parameters);
-  quantise(options);
-  filter_and_upsample();
-  synthesise(options, nullptr, false, result);
-  return result.distortion;
-}
-
-void Trainer::loss_by_block(const float* parameters, float lambda, double* losses) {
-  const StepOptions options = rounding();
-  StepResult result;
-  pack(parameters);
-  quantise(options);
-  context(options, false, result, -1, true);
-  filter_and_upsample();
-  const int rows = blocks(height_), columns = blocks(width_);
-  const double nat = double(lambda) / (double(height_) * width_) * 1.4426950408889634;
-  pool_.run(rows, [&](int job, int) {
-    double* sums = losses + ptrdiff_t(job) * columns;
-    std::fill(sums, sums + columns, 0.0);
-    const int end = std::min((job + 1) * kLossBlock, height_);
-    for (int y = job * kLossBlock; y < end; ++y)
-      for (int k = finest_; k < model_.grids && y % (1 << k) == 0; ++k) {
-        const float* nats = grids_[k].slope.view().row(y >> k);
-        for (int x = 0; x < grids_[k].width; ++x) sums[(x << k) / kLossBlock] += nat * nats[x];
-      }
-  });
-  synthesise(options, nullptr, false, result, losses);
-}
-
-std::array<double, kMaxGrids> Trainer::bits(const float* parameters, int context_set) {
-  const StepOptions options = rounding();
-  StepResult result;
-  pack(parameters);
-  quantise(options);
-  context(options, false, result, context_set);
-  return result.bits;
 }
 
 }  // namespace fieldpack::train

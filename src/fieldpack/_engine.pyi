@@ -180,6 +180,10 @@ class Trainer:
     def threads(self) -> int:
         """How many threads a pass uses."""
 
+    @property
+    def finest(self) -> int:
+        """Grids finer than this one stay at zero."""
+
     def step(
         self,
         parameters: NDArray[np.float32],
@@ -244,7 +248,11 @@ class Trainer:
     def loss_by_block(self, parameters: NDArray[np.float32], lambda_: float) -> NDArray[np.float64]:
         """Loss of the rounded latents where it arises, by blocks of 4 x 4 pixels; the sum is all.
 
-        The bits of a latent count in the block of its first pixel. Overwrites what `slope` tells.
+        Returns (ceil(H / 4), ceil(W / 4)): mean squared error and lambda_ * bits a pixel, the bits
+        of a latent in the block of its first pixel. Overwrites what `slope` tells.
+
+        Raises:
+            ValueError: The parameters are not as many as the model has.
         """
 
     def bits(self, parameters: NDArray[np.float32], context_set: int | None = None) -> list[float]:

@@ -43,6 +43,8 @@ def best_networks(
         threads: Threads of the engine; the choice does not depend on them.
         seed: Of the noise.
     """
+    if len(candidates) == 1:
+        return candidates[0]
     fit_part = _fits_of_a_part(image, weights, lambda_, threads, seed)
     schedule = Schedule.with_prior(min(passes // 2, _MOST_PASSES), lambda_, mobility=0)
     coarse = [c for c in candidates if c.finest]

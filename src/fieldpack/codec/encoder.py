@@ -35,8 +35,8 @@ _FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and 
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 _LEAST_FLAT_EFFORT, _MOST_FLAT_LAMBDA = 3, 1.5e-3  # without a prior
-# Without a prior, from which lambda on there is no finest grid.
-_LEAST_COARSE_LAMBDA, _LEAST_COARSE_LAMBDA_OF_LONG_FITS, _LONG_FIT = 0.0029, 0.0076, 2000
+# Without a prior, long fits have the finest grid up to a larger lambda.
+_LONG_FIT, _LEAST_COARSE_LAMBDA_OF_LONG_FITS = 2000, 0.0076
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
 
 
@@ -218,11 +218,8 @@ def _encode(
         network_bytes = len(write_pyramid(networks, nothing, height, width)[0])
         rounded = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
     else:
-        finest = schedule.finest if prior is None else prior.finest
         fitted.trainer.reset_moments()  # their memory is needed
-        rounded = refine(
-            fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes, finest
-        )
+        rounded = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
     distortion = fitted.trainer.distortion(networks.parameters) if control is None else 0.0
     # The trainer is most of the memory; what follows has copies of its own.
     del fitted
@@ -245,7 +242,9 @@ def _encode(
 
 def _scratch_schedule(job: _Job, shape: ModelShape, lambda_: float) -> Schedule:
     passes = SCRATCH_PASSES[job.effort]
-    least_coarse = _LEAST_COARSE_LAMBDA if passes < _LONG_FIT else _LEAST_COARSE_LAMBDA_OF_LONG_FITS
+    least_coarse = LEAST_SURELY_COARSE_LAMBDA
+    if passes >= _LONG_FIT:
+        least_coarse = _LEAST_COARSE_LAMBDA_OF_LONG_FITS
     finest = min(int(lambda_ >= least_coarse), shape.grids - 1)
     is_flat = (
         lambda_ < _MOST_FLAT_LAMBDA

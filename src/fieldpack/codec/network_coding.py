@@ -14,9 +14,7 @@ from fieldpack.codec.prior import PriorNetworks, prior_networks
 from fieldpack.codec.shapes import read_shape, write_shape
 from fieldpack.errors import FormatError
 from fieldpack.program.weights import (
-    MAX_CENTRE,
     MAX_REACH,
-    WEIGHT_SHAPES,
     QuantizedTensor,
     WeightDecoder,
     WeightDistribution,
@@ -140,12 +138,9 @@ def _read_coding(reader: ByteReader) -> tuple[float, WeightDistribution]:
     shape, exponent = divmod(reader.byte(), _EXPONENTS)
     reach, has_centre = divmod(reader.varint(limit=2 * MAX_REACH + 1), 2)
     centre = reader.signed() if has_centre else 0
-    if abs(centre) > MAX_CENTRE:
-        raise FormatError("a weight distribution has a centre out of range")
-    if shape >= WEIGHT_SHAPES:
-        raise FormatError(f"a weight distribution has the unknown shape {shape}")
     scale = reader.byte() if reach else 0
-    return 2.0 ** (exponent + _LEAST_EXPONENT), WeightDistribution(centre, reach, shape, scale)
+    distribution = WeightDistribution.checked(centre, reach, shape, scale)
+    return 2.0 ** (exponent + _LEAST_EXPONENT), distribution
 
 
 def tensor_groups(shape: ModelShape) -> list[list[int]]:

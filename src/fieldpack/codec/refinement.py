@@ -33,25 +33,23 @@ def refine(
     latents: Sequence[FloatArray],
     lambda_: float,
     passes: int,
-    finest: int = 0,
 ) -> tuple[FloatArray, ...]:
     """Return integer latents (h_k, w_k) of each grid with less loss.
 
     Args:
         trainer: Of the fit; its latents become those that are returned.
-        parameters: The networks.
-        latents: Integers, by grid.
+        parameters: The networks, one flat float32 vector.
+        latents: Integers in quantisation steps, float32 (h_k, w_k) of each grid.
         lambda_: Loss of one bit a pixel.
         passes: Of the fit: the search ends where more of them would have brought as much.
-        finest: Finer grids stay as they are.
     """
     search = _Search(trainer, parameters, latents, lambda_)
     least_share = _WORTH / passes * max(_LONG_FIT / passes, 1.0) ** _OF_SHORT_FITS
-    for k in range(finest, min(finest + _LEVELS, len(latents))):
+    for k in range(trainer.finest, min(trainer.finest + _LEVELS, len(latents))):
         first = gained = search.round(k)
         while gained > least_share * search.loss:
             gained = search.round(k)
-        if k > finest and first < least_share * search.loss:
+        if k > trainer.finest and first < least_share * search.loss:
             break
     return tuple(search.latents)
 

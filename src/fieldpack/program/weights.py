@@ -14,9 +14,8 @@ from fieldpack.bytestream import ByteReader, ByteWriter
 from fieldpack.errors import FormatError
 
 MAX_REACH = 32_767
-MAX_CENTRE = 1 << 30
+_MAX_CENTRE = 1 << 30
 _SHAPE_EXPONENTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
-WEIGHT_SHAPES = len(_SHAPE_EXPONENTS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,14 +109,17 @@ class WeightDistribution:
         """Read what `write` wrote; raises FormatError where it makes no sense."""
         centre = reader.signed()
         reach = reader.varint(limit=MAX_REACH)
-        if abs(centre) > MAX_CENTRE:
+        shape = reader.byte() if reach else 0
+        return cls.checked(centre, reach, shape, reader.byte() if reach else 0)
+
+    @classmethod
+    def checked(cls, centre: int, reach: int, shape: int, scale: int) -> WeightDistribution:
+        """Return what a file tells; raises FormatError where it makes no sense."""
+        if abs(centre) > _MAX_CENTRE:
             raise FormatError("a weight distribution has a centre out of range")
-        if not reach:
-            return cls(centre, 0)
-        shape = reader.byte()
-        if shape >= WEIGHT_SHAPES:
+        if shape >= len(_SHAPE_EXPONENTS):
             raise FormatError(f"a weight distribution has the unknown shape {shape}")
-        return cls(centre, reach, shape, reader.byte())
+        return cls(centre, reach, shape, scale)
 
 
 @lru_cache(maxsize=4096)

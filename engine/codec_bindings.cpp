@@ -284,6 +284,34 @@ void bind_soap(nb::module_& module) {
 void bind_codec(nb::module_& module) {
   bind_decoder(module);
   bind_soap(module);
+  module.def(
+      "structure_weights",
+      [](ImageArray image, float falling, int threads) {
+        const int height = int(image.shape(0)), width = int(image.shape(1));
+        const int channels = int(image.shape(2));
+        require(std::min(height, width) >= fieldpack::train::kWindow,
+                "the picture is smaller than a window");
+        require(threads >= 1 && threads <= 256, "threads must be 1 to 256");
+        OutArray out = new_array({image.shape(0), image.shape(1), image.shape(2)});
+        {
+          nb::gil_scoped_release release;
+          fieldpack::train::ThreadPool pool(threads);
+          std::vector<fieldpack::train::Plane> planes, weights;
+          for (int c = 0; c < channels; ++c) {
+            planes.emplace_back(height, width);
+            planes.back().read(image.data() + c, ptrdiff_t(width) * channels, channels);
+            weights.emplace_back();
+          }
+          const fieldpack::train::MsSsim ms_ssim(std::move(planes), fieldpack::train::kernels(), pool);
+          ms_ssim.error_weights(falling, weights);
+          for (int c = 0; c < channels; ++c)
+            for (int y = 0; y < height; ++y)
+              for (int x = 0; x < width; ++x)
+                out.data()[(ptrdiff_t(y) * width + x) * channels + c] = weights[c].view().row(y)[x];
+        }
+        return out;
+      },
+      nb::arg("image"), nb::arg("falling"), nb::arg("threads"));
   nb::class_<Trainer>(module, "Trainer")
       .def(
           "__init__",
@@ -376,6 +404,7 @@ void bind_codec(nb::module_& module) {
           [](Trainer& trainer, Vector parameters, float lambda) {
             require(parameters.shape(0) == size_t(trainer.model().parameters()),
                     "parameters must have Trainer.parameters entries");
+            require(!trainer.compares_structure(), "structure has no place: linearise first");
             using fieldpack::train::loss_blocks;
             OutArrayOf<double> out = new_array<double>(
                 {size_t(loss_blocks(trainer.height())), size_t(loss_blocks(trainer.width()))});
@@ -386,6 +415,26 @@ void bind_codec(nb::module_& module) {
             return out;
           },
           nb::arg("parameters"), nb::arg("lambda_"))
+      .def(
+          "compare_structure",
+          [](Trainer& trainer, double factor, float fidelity) {
+            require(std::min(trainer.height(), trainer.width()) >= fieldpack::train::kWindow,
+                    "the picture is smaller than a window");
+            require(factor > 0 && fidelity >= 0, "factors must be positive");
+            nb::gil_scoped_release release;
+            trainer.compare_structure(factor, fidelity);
+          },
+          nb::arg("factor"), nb::arg("fidelity"))
+      .def(
+          "linearise",
+          [](Trainer& trainer, Vector parameters) {
+            require(parameters.shape(0) == size_t(trainer.model().parameters()),
+                    "parameters must have Trainer.parameters entries");
+            require(trainer.compares_structure(), "the trainer does not compare structure");
+            nb::gil_scoped_release release;
+            trainer.linearise(parameters.data());
+          },
+          nb::arg("parameters"))
       .def(
           "bits",
           [](Trainer& trainer, Vector parameters, std::optional<int> context_set) {

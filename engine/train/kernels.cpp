@@ -3,6 +3,7 @@
 
 #include "context.hpp"
 #include "filtering.hpp"
+#include "ms_ssim_kernel.hpp"
 #include "quantiser.hpp"
 #include "synthesis.hpp"
 #include "upsampling.hpp"
@@ -28,9 +29,12 @@ const Kernels table = {
     upsample_gradient,
     synthesis,
     adam,
+    window_moments,
+    similarity,
     add_lanes,
     context_workspace,
     synthesis_workspace,
+    similarity_workspace,
 };
 
 }  // namespace fieldpack::train::FIELDPACK_ISA

@@ -127,6 +127,29 @@ struct AdamArgs {
   double squares;              // out: sum of the mean squares of these rows
 };
 
+// Structural similarity, see ms_ssim_kernel.hpp.
+constexpr int kWindow = 11;  // pixels a side
+constexpr float kC1 = 1e-4f, kC2 = 9e-4f;  // of values from 0 to 1
+constexpr int kSimilarityTileRows = 64, kSimilarityTileColumns = 256;
+
+struct WindowMomentsArgs {
+  PlaneView plane;
+  PlaneView mean, variance;  // of the windows that begin in rows [row_begin, row_end)
+  int row_begin, row_end;
+  float* workspace;
+};
+
+struct SimilarityArgs {
+  PlaneView original, drawn;
+  PlaneView mean, variance;  // of the original's windows
+  PlaneView gradient;        // of the windows' sum in `drawn`, written inside the tile
+  int row_begin, row_end, column_begin, column_end;
+  bool compares_means;
+  bool gradients;            // false: only the total
+  float* workspace;
+  double total;              // out: of the windows that begin in the tile
+};
+
 struct Kernels {
   const char* isa;
   int lanes;
@@ -138,9 +161,12 @@ struct Kernels {
   void (*upsample_gradient)(const UpsampleGradientArgs&);
   void (*synthesis)(SynthesisArgs&);
   void (*adam)(AdamArgs&);
+  void (*window_moments)(const WindowMomentsArgs&);
+  void (*similarity)(SimilarityArgs&);
   void (*add_lanes)(const float* sums, ptrdiff_t count, float* totals);  // totals[i] += sum of lanes
   ptrdiff_t (*context_workspace)(const ModelShape&);
   ptrdiff_t (*synthesis_workspace)(const ModelShape&, int tile_rows, int tile_columns);
+  ptrdiff_t (*similarity_workspace)();
 };
 
 // The fastest table this processor runs, or the one that FIELDPACK_ISA (baseline, avx2, avx512)

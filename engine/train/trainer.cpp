@@ -32,68 +32,6 @@ uint32_t mix(uint32_t h, uint32_t v) {
 
 }  // namespace
 
-Plane::Plane(int height, int width, int margin_rows) {
-  view_.height = height;
-  view_.width = width;
-  view_.stride = (width + 15) / 16 * 16 + kMarginLeft + kMarginRight;
-  storage_.assign(size_t(view_.stride) * (height + 2 * margin_rows) + 16, 0.0f);
-  const auto address = reinterpret_cast<uintptr_t>(storage_.data());
-  const ptrdiff_t align = ptrdiff_t((64 - address % 64) % 64 / sizeof(float));
-  view_.data = storage_.data() + align + margin_rows * view_.stride + kMarginLeft;
-}
-
-void Plane::read(const float* source, ptrdiff_t row_stride, ptrdiff_t column_stride) {
-  for (int y = 0; y < view_.height; ++y)
-    for (int x = 0; x < view_.width; ++x)
-      view_.row(y)[x] = source[y * row_stride + x * column_stride];
-}
-
-void Plane::write(float* target) const {
-  for (int y = 0; y < view_.height; ++y)
-    std::memcpy(target + ptrdiff_t(y) * view_.width, view_.row(y), sizeof(float) * view_.width);
-}
-
-void Plane::replicate_margins() {
-  const int h = view_.height, w = view_.width;
-  for (int y = 0; y < h; ++y) {
-    float* row = view_.row(y);
-    for (int i = 1; i <= 2; ++i) {
-      row[-i] = row[0];
-      row[w - 1 + i] = row[w - 1];
-    }
-  }
-  for (int i = 1; i <= 2; ++i) {
-    std::memcpy(view_.row(-i) - 2, view_.row(0) - 2, sizeof(float) * (w + 4));
-    std::memcpy(view_.row(h - 1 + i) - 2, view_.row(h - 1) - 2, sizeof(float) * (w + 4));
-  }
-}
-
-void Plane::add_margins_to_edges() {
-  const int h = view_.height, w = view_.width;
-  for (int i = 1; i <= 2; ++i)
-    for (int x = -2; x < w + 2; ++x) {
-      view_.row(0)[x] += view_.row(-i)[x];
-      view_.row(h - 1)[x] += view_.row(h - 1 + i)[x];
-    }
-  for (int y = 0; y < h; ++y) {
-    float* row = view_.row(y);
-    for (int i = 1; i <= 2; ++i) {
-      row[0] += row[-i];
-      row[w - 1] += row[w - 1 + i];
-    }
-  }
-}
-
-void Plane::clear_margins() {
-  const int h = view_.height, w = view_.width;
-  for (int i = 1; i <= 2; ++i)
-    for (int y : {-i, h - 1 + i}) std::fill_n(view_.row(y) - 2, w + 4, 0.0f);
-  for (int y = 0; y < h; ++y)
-    for (int i = 1; i <= 2; ++i) view_.row(y)[-i] = view_.row(y)[w - 1 + i] = 0;
-}
-
-void Plane::clear() { std::fill(storage_.begin(), storage_.end(), 0.0f); }
-
 Trainer::Trainer(const ModelShape& model, const float* image, const float* weights, int height,
                  int width, int threads, int finest)
     : model_(model), height_(height), width_(width), finest_(finest), kernels_(kernels()),
@@ -174,7 +112,8 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
 
 void Trainer::reset_moments() {
   for (Grid& grid : grids_) {
-    grid.mean = grid.square = {};
+    grid.mean = {};
+    grid.square = {};
     grid.mean_square = 0;
   }
   adam_steps_ = 0;
@@ -283,6 +222,19 @@ void Trainer::filter_and_upsample() {
 
 void Trainer::synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
                          bool network_gradient, StepResult& result, double* losses) {
+  if (!ms_ssim_) return draw(options, reconstruction, network_gradient, result, losses);
+  StepOptions forward = options;
+  forward.gradients = false;
+  const std::vector<Plane>& drawn = reconstruction ? *reconstruction : drawn_;
+  draw(forward, &drawn, false, result, nullptr);
+  result.distortion = aim(drawn, options.gradients);
+  if (!options.gradients) return;
+  StepResult of_aim;
+  draw(options, nullptr, network_gradient, of_aim, nullptr);
+}
+
+void Trainer::draw(const StepOptions& options, const std::vector<Plane>* reconstruction,
+                   bool network_gradient, StepResult& result, double* losses) {
   const int coarse = model_.grids - 1, channels = model_.channels;
   PlaneView inputs[kMaxGrids], image[kMaxChannels], weights[kMaxChannels], output[kMaxChannels];
   PlaneView finest_gradient;

@@ -8,28 +8,12 @@
 #include <memory>
 #include <vector>
 
-#include "pool.hpp"
 #include "kernels.hpp"
+#include "ms_ssim.hpp"
+#include "plane.hpp"
+#include "pool.hpp"
 
 namespace fieldpack::train {
-
-// A plane with its margins.
-class Plane {
- public:
-  Plane() = default;
-  Plane(int height, int width, int margin_rows = kMarginRows);
-  const PlaneView& view() const { return view_; }
-  void read(const float* source, ptrdiff_t row_stride, ptrdiff_t column_stride);
-  void write(float* target) const;  // contiguous
-  void replicate_margins();
-  void add_margins_to_edges();  // the transpose of replicate_margins
-  void clear();
-  void clear_margins();  // those that add_margins_to_edges reads
-
- private:
-  PlaneView view_;
-  std::vector<float> storage_;
-};
 
 struct StepOptions {
   Quantiser quantiser = Quantiser::kSoft;
@@ -61,6 +45,14 @@ class Trainer {
   // than `finest` stay at zero, without bits and gradients.
   Trainer(const ModelShape& model, const float* image, const float* weights, int height, int width,
           int threads, int finest = 0);
+
+  // From now on the distortion is factor * (1 - MS-SSIM) + fidelity * the weighted mean squared
+  // error. Both sides must be at least kWindow, all weights positive.
+  void compare_structure(double factor, float fidelity);
+
+  // Replaces that by a weighted squared error which has the same gradient where the latents are now.
+  void linearise(const float* parameters);
+  bool compares_structure() const { return bool(ms_ssim_); }
 
   const ModelShape& model() const { return model_; }
   int height() const { return height_; }
@@ -116,6 +108,9 @@ class Trainer {
   void filter_and_upsample();
   void synthesise(const StepOptions& options, const std::vector<Plane>* reconstruction,
                   bool network_gradient, StepResult& result, double* losses = nullptr);
+  void draw(const StepOptions& options, const std::vector<Plane>* reconstruction,
+            bool network_gradient, StepResult& result, double* losses);
+  double aim(const std::vector<Plane>& drawn, bool gradients);
   void upsample_gradient();
   void filter_gradient();
   void add_spills_and_update(const StepOptions& options);
@@ -129,6 +124,10 @@ class Trainer {
   ThreadPool pool_;
   std::vector<Plane> image_, weights_;
   float scale_;
+  std::unique_ptr<MsSsim> ms_ssim_;  // if there is one, image_ is what a squared error would aim at
+  double similarity_factor_ = 0;
+  float fidelity_ = 0;
+  std::vector<Plane> drawn_;
   std::vector<Grid> grids_;
   // pyramid_[s][p - s]: grid p at the resolution of grid s (s >= 1), margins replicated.
   std::vector<std::vector<Plane>> pyramid_, pyramid_gradient_;

@@ -154,6 +154,20 @@ class Soap:
         The first call only learns the basis.
         """
 
+def structure_weights(
+    image: NDArray[np.float32], falling: float, threads: int
+) -> NDArray[np.float32]:
+    """Weights (H, W, C) with which squared errors come near to (1 - MS-SSIM) * H * W * C.
+
+    Args:
+        image: (H, W, C) in [0, 1].
+        falling: What the mean error of 2 x 2 pixels counts, relative to the errors themselves.
+        threads: To work with.
+
+    Raises:
+        ValueError: A side of the picture is less than 11 pixels, or threads is not 1 to 256.
+    """
+
 class Trainer:
     """The state of fitting a pyramid to one picture (engine/train/trainer.hpp)."""
 
@@ -252,7 +266,27 @@ class Trainer:
         of a latent in the block of its first pixel. Overwrites what `slope` tells.
 
         Raises:
-            ValueError: The parameters are not as many as the model has.
+            ValueError: The parameters are not as many as the model has, or the trainer compares
+                structure, which has no place.
+        """
+
+    def compare_structure(self, factor: float, fidelity: float) -> None:
+        """Make the distortion factor * (1 - MS-SSIM) + fidelity * the weighted mean squared error.
+
+        The weights must be positive.
+
+        Raises:
+            ValueError: A side of the picture is less than 11 pixels, or a factor is negative.
+        """
+
+    def linearise(self, parameters: NDArray[np.float32]) -> None:
+        """Replace what `compare_structure` set by a weighted squared error, for good.
+
+        Where the rounded latents are now, it has the same gradient; its value is another.
+
+        Raises:
+            ValueError: The trainer does not compare structure, or the parameters are not as many as
+                the model has.
         """
 
     def bits(self, parameters: NDArray[np.float32], context_set: int | None = None) -> list[float]:

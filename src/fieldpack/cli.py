@@ -62,6 +62,13 @@ class Device(enum.StrEnum):
     CUDA = "cuda"
 
 
+class Tune(enum.StrEnum):
+    """Names for --tune."""
+
+    PSNR = "psnr"
+    MS_SSIM = "ms-ssim"
+
+
 class PriorName(enum.StrEnum):
     """Names for --prior."""
 
@@ -211,6 +218,9 @@ def encode(
             show_default=f"{DEFAULT_LAMBDA:g} if nothing else is asked for",
         ),
     ] = None,
+    tune: Annotated[
+        Tune, typer.Option(help="What is to be good: PSNR, or structure, which eyes see.")
+    ] = Tune.PSNR,
     effort: Annotated[int, typer.Option(min=1, max=9, help="1 fast, 9 small.")] = DEFAULT_EFFORT,
     prior: Annotated[
         PriorName, typer.Option(help="Networks to build on; none learns all from this picture.")
@@ -233,7 +243,7 @@ def encode(
 
     with (
         warnings.catch_warnings(record=True) as missed,
-        EncodeDisplay(picture.width * picture.height) as display,
+        EncodeDisplay(picture.width * picture.height, is_psnr=tune is Tune.PSNR) as display,
     ):
         warnings.simplefilter("always", fieldpack.GoalMissedWarning)
 
@@ -249,6 +259,7 @@ def encode(
             size=most_bytes,
             bpp=bpp,
             psnr=psnr,
+            tune=tune.value,
             effort=effort,
             use_prior=prior is PriorName.AUTO,
             seed=seed,
@@ -256,7 +267,11 @@ def encode(
             callback=on_pass,
         )
     field = fieldpack.open(data, threads=threads)
-    quality = _psnr(picture, field.picture())
+    decoded = field.picture()
+    quality = _psnr(picture, decoded)
+    structure = None
+    if tune is Tune.MS_SSIM:
+        structure = metrics.ms_ssim(picture.samples, decoded.samples, _peak(picture))
     field.save(target)
     passes = last.step + 1 if last else 0
     warning = str(missed[0].message) if missed else None
@@ -270,10 +285,12 @@ def encode(
                 "bytes": len(data),
                 "bpp": bpp,
                 "psnr": quality,
+                "ms_ssim": structure,
                 "width": picture.width,
                 "height": picture.height,
                 "channels": picture.channels,
                 "bit_depth": picture.bit_depth,
+                "tune": tune.value,
                 "effort": effort,
                 "lambda": last.lambda_ if last else None,
                 "steps": passes,
@@ -286,7 +303,9 @@ def encode(
             _show_warning(warning)
         typer.echo(
             f"{shown(target)}: {len(data):,} bytes, {bpp:.3f} bits a pixel, "
-            f"PSNR {quality:.2f} dB, {passes} passes in {seconds:.1f} s"
+            f"PSNR {quality:.2f} dB, "
+            + (f"MS-SSIM {structure:.4f}, " if structure is not None else "")
+            + f"{passes} passes in {seconds:.1f} s"
         )
 
 
@@ -479,12 +498,13 @@ def _print_json(values: dict[str, Any]) -> None:
 
 
 def _psnr(original: Picture, decoded: Picture) -> float:
-    peak: float
-    if original.bit_depth == 32:
-        peak = float(original.samples.max() - original.samples.min()) or 1.0
-    else:
-        peak = original.peak
-    return metrics.psnr(original.samples, decoded.samples, peak)
+    return metrics.psnr(original.samples, decoded.samples, _peak(original))
+
+
+def _peak(picture: Picture) -> float:
+    if picture.bit_depth == 32:
+        return float(picture.samples.max() - picture.samples.min()) or 1.0
+    return picture.peak
 
 
 def _make_folder(path: Path) -> None:

@@ -7,6 +7,13 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+WINDOW = 11
+"""Pixels a side of the windows that `ms_ssim` compares."""
+
+# Wang, Simoncelli and Bovik's, see `ms_ssim`.
+_EXPONENTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+_C1, _C2 = 0.01**2, 0.03**2
+
 
 def mean_squared_error(first: NDArray[np.generic], second: NDArray[np.generic]) -> float:
     """Return the mean squared difference of two arrays of the same shape.
@@ -33,6 +40,84 @@ def psnr(first: NDArray[np.generic], second: NDArray[np.generic], peak: float) -
     """
     error = mean_squared_error(first, second)
     return 10 * math.log10(peak**2 / error) if error > 0 else math.inf
+
+
+def ms_ssim(first: NDArray[np.generic], second: NDArray[np.generic], peak: float) -> float:
+    """Return the multi-scale structural similarity of two pictures; 1 if they are equal, else less.
+
+    The mean over the channels; windows lie inside the picture. Z. Wang, E. P. Simoncelli,
+    A. C. Bovik, "Multiscale structural similarity for image quality assessment", Asilomar
+    Conference on Signals, Systems and Computers, 2003. Pictures that are too small for five scales
+    have fewer, the exponents of which are enlarged so that their sum stays.
+
+    Args:
+        first: (H, W) or (H, W, C), both sides at least 11.
+        second: Samples of the same shape.
+        peak: Largest possible sample (255 for 8 bits), or the range of floating-point samples.
+
+    Raises:
+        ValueError: The shapes differ, or there is no room for a window.
+    """
+    if first.shape != second.shape:
+        raise ValueError(f"shapes differ: {first.shape} and {second.shape}")
+    if first.ndim not in (2, 3) or min(first.shape[:2]) < WINDOW:
+        raise ValueError(f"both sides must be at least {WINDOW}, not {first.shape}")
+    channels = [
+        _channel_ms_ssim(x.astype(np.float64) / peak, y.astype(np.float64) / peak)
+        for x, y in zip(_channels(first), _channels(second), strict=True)
+    ]
+    return float(np.mean(channels))
+
+
+def _channels(samples: NDArray[np.generic]) -> list[NDArray[np.generic]]:
+    return [samples] if samples.ndim == 2 else [samples[:, :, c] for c in range(samples.shape[2])]
+
+
+def _channel_ms_ssim(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    exponents, product = [], []
+    for exponent in _EXPONENTS:
+        is_last = exponent == _EXPONENTS[-1] or min(x.shape) // 2 < WINDOW
+        structure, luminance = _similarities(x, y)
+        similarity = float((structure * luminance if is_last else structure).mean())
+        exponents.append(exponent)
+        product.append(max(similarity, 0.0))
+        if is_last:
+            break
+        x, y = _halved(x), _halved(y)
+    share = np.array(exponents) * sum(_EXPONENTS) / sum(exponents)
+    return float(np.prod(np.array(product) ** share))
+
+
+def _similarities(
+    x: NDArray[np.float64], y: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of contrast and structure, and of the means, in each window."""
+    mean_x, mean_y = _windowed(x), _windowed(y)
+    variances = _windowed(x * x) - mean_x**2 + _windowed(y * y) - mean_y**2
+    covariance = _windowed(x * y) - mean_x * mean_y
+    structure = (2 * covariance + _C2) / (variances + _C2)
+    luminance = (2 * mean_x * mean_y + _C1) / (mean_x**2 + mean_y**2 + _C1)
+    return structure, luminance
+
+
+def _windowed(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    taps = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / 1.5) ** 2)
+    taps /= taps.sum()
+    for _ in range(2):
+        inside = plane.shape[0] - WINDOW + 1
+        out = np.zeros((inside, plane.shape[1]))
+        for i, tap in enumerate(taps):
+            out += tap * plane[i : i + inside]
+        plane = out.T
+    return plane
+
+
+def _halved(plane: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The means of 2 x 2 pixels; an odd last row or column is left out."""
+    height, width = (n // 2 * 2 for n in plane.shape)
+    even = plane[:height, :width]
+    halved: NDArray[np.float64] = even.reshape(height // 2, 2, width // 2, 2).mean((1, 3))
+    return halved
 
 
 def bd_rate(

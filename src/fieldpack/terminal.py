@@ -43,15 +43,19 @@ class EncodeDisplay(_Bar):
 
     Args:
         pixels: Of the picture.
+        is_psnr: Whether the distortion is a mean squared error; if not, no PSNR is shown.
     """
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, pixels: int, *, is_psnr: bool = True) -> None:
         console = Console(stderr=True)
         self._pixels = pixels
         self._progress = Progress(
             TextColumn("pass {task.completed}"),
             BarColumn(),
-            TextColumn("PSNR {task.fields[psnr]:.2f} dB  {task.fields[bpp]:.3f} bpp"),
+            TextColumn(
+                ("PSNR {task.fields[psnr]:.2f} dB  " if is_psnr else "")
+                + "{task.fields[bpp]:.3f} bpp"
+            ),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),

@@ -21,6 +21,7 @@ from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.refinement import refine
 from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.structure import Structure
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
@@ -63,6 +64,7 @@ def encode_pyramid(
     effort: int,
     *,
     weights: FloatArray | None = None,
+    structure: Structure | None = None,
     use_prior: bool = True,
     seed: int = 0,
     threads: int = 1,
@@ -76,6 +78,7 @@ def encode_pyramid(
             the quality should come to.
         effort: 1 to 9, see `PASSES` and `SCRATCH_PASSES`.
         weights: (H, W, C) float32, of each sample in the mean squared error; all ones if None.
+        structure: The distortion instead of the mean squared error; has weights of its own.
         use_prior: Whether to build on the shipped prior, where it has networks for such a picture
             and is the better choice.
         seed: Of the first networks and the training noise.
@@ -87,13 +90,17 @@ def encode_pyramid(
         payload = write_constant(colour)
         is_met = not isinstance(lambda_, Goal) or lambda_.is_met_by_constant(len(payload))
         return EncodedPyramid(payload, 0, (), is_met)
-    job = _Job(image, weights, effort, use_prior, seed, threads, callback)
+    if structure is not None:
+        weights = structure.weights
+    job = _Job(image, weights, structure, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
     prior = _networks(job, lambda_)
     mobilities = _mobilities(job, prior)
     tries = [
-        _encode(job.part(i, len(mobilities)), lambda_, prior, mobility)
+        _encode(
+            job.part(i, len(mobilities)), lambda_, prior, mobility, has_rivals=len(mobilities) > 1
+        )
         for i, mobility in enumerate(mobilities)
     ]
     return min(tries, key=lambda tried: tried[1])[0]
@@ -126,6 +133,7 @@ class _Job:
 
     image: FloatArray
     weights: FloatArray | None
+    structure: Structure | None
     effort: int
     use_prior: bool
     seed: int
@@ -176,8 +184,13 @@ def _encode(
     prior: PriorNetworks | None,
     mobility: float,
     control: RateControl | None = None,
+    *,
+    has_rivals: bool = False,
 ) -> tuple[EncodedPyramid, float]:
-    """Return a coded pyramid and the size or PSNR that it has, or its loss if there is no goal."""
+    """Return a coded pyramid and the size or PSNR that it has.
+
+    If there is no goal, its loss, or 0 where there are no rivals to compare it with.
+    """
     image, effort, seed, threads = job.image, job.effort, job.seed, job.threads
     height, width, channels = image.shape
     if prior is None:
@@ -196,6 +209,7 @@ def _encode(
         prior=prior,
         control=control,
         weights=job.weights,
+        structure=job.structure,
         threads=threads,
         seed=seed,
         callback=job.callback,
@@ -219,8 +233,12 @@ def _encode(
         rounded = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
     else:
         fitted.trainer.reset_moments()  # their memory is needed
+        if job.structure is not None:
+            fitted.trainer.linearise(networks.parameters)
         rounded = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
-    distortion = fitted.trainer.distortion(networks.parameters) if control is None else 0.0
+    distortion = 0.0
+    if has_rivals and job.structure is None:
+        distortion = fitted.trainer.distortion(networks.parameters)
     # The trainer is most of the memory; what follows has copies of its own.
     del fitted
     latents = _integers(rounded)
@@ -235,7 +253,10 @@ def _encode(
             else _decoded_psnr(image, networks, latents, goal, threads)
         )
         is_met = goal.is_met(value)
-    else:
+    elif has_rivals:
+        if job.structure is not None:
+            drawn = _drawn(networks, latents, height, width, threads)
+            distortion = job.structure.distortion(image, drawn)
         value = distortion + loss_per_bit * 8 * len(payload)
     return EncodedPyramid(payload, schedule.passes, tuple(bits), is_met), value
 
@@ -270,19 +291,18 @@ def _integers(latents: Sequence[FloatArray]) -> Latents:
     return [np.rint(grid).astype(np.int32) for grid in latents]
 
 
+def _drawn(
+    networks: Networks, latents: Latents, height: int, width: int, threads: int
+) -> FloatArray:
+    model, region = engine_model(networks.shape), (0, height, 0, width)
+    return _engine.synthesise(model, networks.parameters, height, width, latents, region, threads)
+
+
 def _decoded_psnr(
     image: FloatArray, networks: Networks, latents: Latents, goal: Goal, threads: int
 ) -> float:
     height, width, _ = image.shape
-    decoded = _engine.synthesise(
-        engine_model(networks.shape),
-        networks.parameters,
-        height,
-        width,
-        latents,
-        (0, height, 0, width),
-        threads,
-    )
+    decoded = _drawn(networks, latents, height, width, threads)
     if goal.levels is not None:
         levels = np.float32(goal.levels)
         decoded = np.rint(np.clip(decoded, 0, 1) * levels) / levels

@@ -14,6 +14,7 @@ from fieldpack.codec.optimiser import context_optimiser, drawing_optimiser
 from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.structure import Structure
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,7 @@ def fit(
     prior: PriorNetworks | None = None,
     control: RateControl | None = None,
     weights: FloatArray | None = None,
+    structure: Structure | None = None,
     threads: int = 1,
     seed: int = 0,
     callback: Callable[[Progress], None] | None = None,
@@ -92,6 +94,7 @@ def fit(
             from scratch.
         control: moves lambda from pass to pass.
         weights: weight of each sample, [H, W, C]; all ones when None.
+        structure: says that the distortion is one of structure instead, see `Structure`.
         threads: threads of the engine; the result does not depend on them.
         seed: of the initial network and the training noise.
         callback: called after every pass; an exception it raises ends the fit.
@@ -109,6 +112,8 @@ def fit(
     if prior is not None or schedule.analysed_start:
         first = analyse(image, shape, made_for, schedule.threshold, is_flat=is_flat, finest=finest)
     trainer = make_trainer(shape, image, weights, threads, finest)
+    if structure is not None:
+        trainer.compare_structure(structure.factor, structure.fidelity)
     for k, grid in enumerate(first[finest:], finest):
         trainer.set_latents(k, grid)
     del first

@@ -18,7 +18,7 @@ namespace fieldpack::train {
 class MsSsim {
  public:
   // image: planes of one size with both sides at least kWindow, values from 0 to 1. Takes about
-  // 50 bytes for each of their samples.
+  // 20 bytes for each of their samples.
   MsSsim(std::vector<Plane> image, const Kernels& kernels, ThreadPool& pool);
 
   // The original picture.

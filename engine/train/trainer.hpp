@@ -1,7 +1,7 @@
 // Fits the latents of one image: owns its planes, runs one full pass a call.
 //
 // Memory: about 105 bytes a pixel (six planes a latent, the image, the pyramid at half resolution and
-// its gradients, grid 0 filtered), plus about 1 MB a thread.
+// its gradients, grid 0 filtered), plus about 1 MB a thread; about 80 more where structure is compared.
 #pragma once
 
 #include <array>

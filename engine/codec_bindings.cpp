@@ -333,6 +333,7 @@ void bind_codec(nb::module_& module) {
       .def_prop_ro("parameters", [](const Trainer& t) { return t.model().parameters(); })
       .def_prop_ro("threads", &Trainer::threads)
       .def_prop_ro("finest", &Trainer::finest)
+      .def_prop_ro("compares_structure", &Trainer::compares_structure)
       .def(
           "step",
           [](Trainer& trainer, Vector parameters, std::optional<Vector> gradient, bool hard,

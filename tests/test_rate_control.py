@@ -12,6 +12,7 @@ from PIL import Image
 
 import fieldpack
 from fieldpack import GoalMissedWarning, RequestError, cli
+from fieldpack.codec import finishing
 from fieldpack.codec.goal import LEAST_LAMBDA, MOST_LAMBDA, Goal, first_lambda
 from fieldpack.codec.quality import lambda_of_quality
 from fieldpack.codec.rate_control import RateControl
@@ -72,6 +73,17 @@ def test_a_size_is_not_met_at_the_price_of_quality():
     data = fieldpack.encode(picture, size=8000, effort=3)
     assert 0.96 * 8000 <= len(data) <= 8000
     assert quality(picture, data) > 29.3
+
+
+def test_files_to_a_goal_are_refined(monkeypatch):
+    def size_for(wanted):
+        data = fieldpack.encode(textured(), psnr=wanted, effort=3)
+        assert wanted <= quality(textured(), data) <= wanted + 0.05
+        return len(data)
+
+    refined = size_for(31)
+    monkeypatch.setattr(finishing, "_refined", lambda found, *_: found)
+    assert refined < 0.995 * size_for(31)
 
 
 def test_floating_point_samples():

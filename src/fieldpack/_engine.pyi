@@ -198,6 +198,10 @@ class Trainer:
     def finest(self) -> int:
         """Grids finer than this one stay at zero."""
 
+    @property
+    def compares_structure(self) -> bool:
+        """Whether the distortion is one of structure, see `compare_structure`."""
+
     def step(
         self,
         parameters: NDArray[np.float32],

@@ -117,7 +117,9 @@ def encode(
     pixels = picture.width * picture.height
     wanted: float | Goal = lambda_ or DEFAULT_LAMBDA
     if size is not None:
-        wanted = _size_goal(0.96 * size, 0.985 * size, size, file)
+        # Blocks of a picture take some bytes each: so near a small file can hardly come.
+        aim = max(min(0.994 * size, size - 12), 0.97 * size)
+        wanted = _size_goal(0.96 * size, aim, size, file)
     elif bpp is not None:
         middle = bpp * pixels / 8
         wanted = _size_goal(0.98 * middle, middle, 1.02 * middle, file)

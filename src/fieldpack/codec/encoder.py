@@ -233,8 +233,6 @@ def _encode(
         rounded = meet(control, fitted, networks.parameters, network_bytes, schedule, seed, measure)
     else:
         fitted.trainer.reset_moments()  # their memory is needed
-        if job.structure is not None:
-            fitted.trainer.linearise(networks.parameters)
         rounded = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
     distortion = 0.0
     if has_rivals and job.structure is None:

@@ -1,7 +1,8 @@
 """Latents that come to a wanted size or quality, from those of a fit that came near it.
 
 A few more passes, until there are states on either side of the goal; of these two, some blocks of
-the picture take one and the others the other.
+the picture take one and the others the other. What comes of it is refined, which leads off the goal
+again, and refined further for another lambda until there are two sides once more.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from fieldpack.codec.fit import Fitted
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray
 from fieldpack.codec.rate_control import LEFT_FOR_QUANTISATION, RateControl
+from fieldpack.codec.refinement import refine
 from fieldpack.codec.schedule import Schedule
 
 Latents = Sequence[FloatArray]
@@ -25,6 +27,10 @@ _ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 10, 0.08, 5
 _HASTE, _SHORT_RESPONSE, _LARGEST_PUSH = 2.5, 0.12, 1.5
 _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
 _CORRECTIONS, _HALVINGS = 4, 10
+# Then refinements, after fits of so many passes, which take much longer: at most how many, how
+# little they respond to ln(lambda), and how far to go beyond the goal.
+_FEWEST_TO_REFINE = 35
+_REFINEMENTS, _REFINED_RESPONSE, _LEAST_REFINED_RESPONSE, _OVERSHOOT = 5, 0.05, 0.005, 1.3
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
 
 
@@ -48,8 +54,23 @@ def meet(
         seed: Of the fit.
         measure: Returns what latents come to in truth: the payload's bytes or the decoded PSNR.
     """
-    trainer, grids = fitted.trainer, fitted.shape.grids
     meter = _Meter(control.goal, fitted, parameters, network_bytes, measure)
+    found = _near(control, fitted, parameters, schedule, seed, meter)
+    fitted.trainer.reset_moments()  # their memory is needed
+    if schedule.passes < _FEWEST_TO_REFINE or not meter.check(found):
+        return found
+    return _refined(found, control.mean_lambda, fitted, parameters, schedule.passes, meter)
+
+
+def _near(
+    control: RateControl,
+    fitted: Fitted,
+    parameters: FloatArray,
+    schedule: Schedule,
+    seed: int,
+    meter: _Meter,
+) -> Latents:
+    trainer, grids = fitted.trainer, fitted.shape.grids
     above: Latents | None = None
     below: Latents | None = None
     last = schedule.at(schedule.soft_passes - 1)
@@ -115,6 +136,32 @@ def meet(
         else:
             below = fewer
     return _between(above, below, meter, scattered=near)
+
+
+def _refined(
+    found: Latents,
+    lambda_: float,
+    fitted: Fitted,
+    parameters: FloatArray,
+    passes: int,
+    meter: _Meter,
+) -> Latents:
+    """Latents with less loss that come to the goal as `found` does, or `found`."""
+    sides: dict[bool, Latents] = {}
+    latents, push, change = found, 0.0, 0.0
+    response, before = _REFINED_RESPONSE, 0.0
+    for number in range(_REFINEMENTS):
+        latents = refine(fitted.trainer, parameters, latents, lambda_ * math.exp(push), passes)
+        excess = meter.excess(latents)
+        sides[excess > 0] = latents
+        if len(sides) == 2:
+            mixed = _between(sides[True], sides[False], meter, scattered=True)
+            return mixed if meter.check(mixed) else found
+        if number > 0:
+            response = min(max((before - excess) / change, _LEAST_REFINED_RESPONSE), response)
+        change = min(max(_OVERSHOOT * excess / response, -_LARGEST_PUSH), _LARGEST_PUSH)
+        push, before = push + change, excess
+    return found
 
 
 class _Meter:

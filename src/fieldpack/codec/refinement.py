@@ -37,7 +37,8 @@ def refine(
     """Return integer latents (h_k, w_k) of each grid with less loss.
 
     Args:
-        trainer: Of the fit; its latents become those that are returned.
+        trainer: Of the fit; its latents become those that are returned, and from now on it
+            compares no structure.
         parameters: The networks, one flat float32 vector.
         latents: Integers in quantisation steps, float32 (h_k, w_k) of each grid.
         lambda_: Loss of one bit a pixel.
@@ -68,6 +69,9 @@ class _Search:
         self.latents = [grid.copy() for grid in latents]
         for k, grid in enumerate(self.latents):
             trainer.set_latents(k, grid)
+        if trainer.compares_structure:
+            # A change's effect on structure reaches far; on squared errors, it does not.
+            trainer.linearise(parameters)
         self._losses = trainer.loss_by_block(parameters, lambda_)
         self._refused = [np.zeros(grid.shape, bool) for grid in self.latents]
 

@@ -19,8 +19,8 @@ _ELASTICITY = 0.5
 # value is an older one, of chosen pictures, and none does behind it.
 _NETWORKS_LAMBDAS = (1e-4, 3e-4, 1e-3, 4e-3, 1.5e-2)
 FIRST_BITS_PASSES = 20
-_FIRST_FLAT_BITS = (0.96, 1.22, 1.83, 1.83, 1.83)
-_FIRST_BITS = (0.63, 0.81, 1.11, 1.20, 1.28)
+_FIRST_FLAT_BITS = (0.96, 1.23, 1.74, 1.74, 1.74)
+_FIRST_BITS = (0.62, 0.79, 1.09, 1.36, 1.24)
 # Before this part of the fit, bits and distortion still say little about the end.
 _FIRST_PROGRESS = 0.25
 # The part of the fit in which an error is made up for, and the least number of passes.
@@ -33,18 +33,18 @@ _FARTHEST = 6.0  # from the first lambda during the fit, as a ratio
 PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
 LAMBDAS = (2e-4, 1e-3, 2.2e-3, 3e-3, 3e-2)
 _BITS = (
-    (1.243, 1.374, 1.397, 1.312, 1.915),
-    (1.059, 1.112, 1.136, 1.112, 1.289),
-    (0.987, 0.989, 1.000, 1.006, 1.027),
-    (0.976, 0.971, 0.975, 0.981, 0.967),
-    (0.977, 0.972, 0.975, 0.979, 0.960),
+    (1.263, 1.408, 1.363, 1.436, 1.982),
+    (1.073, 1.126, 1.118, 1.144, 1.301),
+    (0.992, 0.999, 0.992, 0.996, 1.022),
+    (0.983, 0.973, 0.969, 0.969, 0.979),
+    (0.982, 0.977, 0.974, 0.973, 0.969),
 )
 _DISTORTIONS = (
-    (1.452, 1.205, 1.068, 1.075, 0.973),
-    (1.002, 1.000, 0.977, 1.007, 0.960),
-    (0.936, 0.943, 0.955, 0.980, 0.962),
-    (0.949, 0.953, 0.967, 0.982, 0.977),
-    (0.964, 0.971, 0.980, 0.987, 0.989),
+    (1.620, 1.228, 1.145, 1.084, 0.983),
+    (1.043, 1.020, 1.010, 0.991, 0.967),
+    (0.943, 0.950, 0.958, 0.954, 0.965),
+    (0.956, 0.957, 0.961, 0.963, 0.977),
+    (0.968, 0.975, 0.978, 0.980, 0.990),
 )
 # The networks' quantisation still adds something.
 LEFT_FOR_QUANTISATION = 0.015

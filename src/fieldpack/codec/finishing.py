@@ -153,6 +153,8 @@ def _refined(
     for number in range(_REFINEMENTS):
         latents = refine(fitted.trainer, parameters, latents, lambda_ * math.exp(push), passes)
         excess = meter.excess(latents)
+        if excess == 0:
+            return latents if meter.check(latents) else found
         sides[excess > 0] = latents
         if len(sides) == 2:
             mixed = _between(sides[True], sides[False], meter, scattered=True)

@@ -77,7 +77,7 @@ def test_a_size_is_not_met_at_the_price_of_quality():
 
 def test_files_to_a_goal_are_refined(monkeypatch):
     def size_for(wanted):
-        data = fieldpack.encode(textured(), psnr=wanted, effort=3)
+        data = fieldpack.encode(textured(), psnr=wanted, effort=5)
         assert wanted <= quality(textured(), data) <= wanted + 0.05
         return len(data)
 

@@ -29,7 +29,7 @@ _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
 _CORRECTIONS, _HALVINGS = 4, 10
 # Then refinements, after fits of so many passes, which take much longer: at most how many, how
 # little they respond to ln(lambda), and how far to go beyond the goal.
-_FEWEST_TO_REFINE = 35
+_FEWEST_TO_REFINE = 200
 _REFINEMENTS, _REFINED_RESPONSE, _LEAST_REFINED_RESPONSE, _OVERSHOOT = 5, 0.05, 0.005, 1.3
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
 

@@ -295,19 +295,10 @@ void bind_codec(nb::module_& module) {
         OutArray out = new_array({image.shape(0), image.shape(1), image.shape(2)});
         {
           nb::gil_scoped_release release;
-          fieldpack::train::ThreadPool pool(threads);
-          std::vector<fieldpack::train::Plane> planes, weights;
-          for (int c = 0; c < channels; ++c) {
-            planes.emplace_back(height, width);
-            planes.back().read(image.data() + c, ptrdiff_t(width) * channels, channels);
-            weights.emplace_back();
-          }
-          const fieldpack::train::MsSsim ms_ssim(std::move(planes), fieldpack::train::kernels(), pool);
-          ms_ssim.error_weights(falling, weights);
-          for (int c = 0; c < channels; ++c)
-            for (int y = 0; y < height; ++y)
-              for (int x = 0; x < width; ++x)
-                out.data()[(ptrdiff_t(y) * width + x) * channels + c] = weights[c].view().row(y)[x];
+          using namespace fieldpack::train;
+          ThreadPool pool(threads);
+          const MsSsim ms_ssim(split_channels(image.data(), height, width, channels), kernels(), pool);
+          join_channels(ms_ssim.error_weights(falling), out.data());
         }
         return out;
       },

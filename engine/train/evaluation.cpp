@@ -4,17 +4,14 @@
 #include "trainer.hpp"
 
 namespace fieldpack::train {
-namespace {
 
-StepOptions rounding() {
+StepOptions StepOptions::rounding() {
   StepOptions options;
   options.quantiser = Quantiser::kHard;
   options.noise = 0;
   options.gradients = options.update = false;
   return options;
 }
-
-}  // namespace
 
 StepResult Trainer::evaluate(const float* parameters, const StepOptions& options,
                              float* reconstruction) {
@@ -24,16 +21,12 @@ StepResult Trainer::evaluate(const float* parameters, const StepOptions& options
   std::vector<Plane> planes;
   for (int c = 0; c < model_.channels; ++c) planes.emplace_back(height_, width_);
   const StepResult result = pass(parameters, forward, nullptr, &planes);
-  for (int c = 0; c < model_.channels; ++c)
-    for (int y = 0; y < height_; ++y)
-      for (int x = 0; x < width_; ++x)
-        reconstruction[(ptrdiff_t(y) * width_ + x) * model_.channels + c] =
-            planes[c].view().row(y)[x];
+  join_channels(planes, reconstruction);
   return result;
 }
 
 double Trainer::distortion(const float* parameters) {
-  const StepOptions options = rounding();
+  const StepOptions options = StepOptions::rounding();
   StepResult result;
   pack(parameters);
   quantise(options);
@@ -43,7 +36,7 @@ double Trainer::distortion(const float* parameters) {
 }
 
 void Trainer::loss_by_block(const float* parameters, float lambda, double* losses) {
-  const StepOptions options = rounding();
+  const StepOptions options = StepOptions::rounding();
   StepResult result;
   pack(parameters);
   quantise(options);
@@ -65,7 +58,7 @@ void Trainer::loss_by_block(const float* parameters, float lambda, double* losse
 }
 
 std::array<double, kMaxGrids> Trainer::bits(const float* parameters, int context_set) {
-  const StepOptions options = rounding();
+  const StepOptions options = StepOptions::rounding();
   StepResult result;
   pack(parameters);
   quantise(options);

@@ -158,7 +158,8 @@ double MsSsim::similarity(const std::vector<Plane>& drawn, std::vector<Plane>& g
   return all;
 }
 
-void MsSsim::error_weights(float falling, std::vector<Plane>& weights) const {
+std::vector<Plane> MsSsim::error_weights(float falling) const {
+  std::vector<Plane> weights(static_cast<size_t>(channels_));
   for (int c = 0; c < channels_; ++c)
     for (int scale = int(exponents_.size()) - 1; scale >= 0; --scale) {
       const PlaneView& variance = variance_[scale][c].view();
@@ -178,6 +179,7 @@ void MsSsim::error_weights(float falling, std::vector<Plane>& weights) const {
       }
       weights[c] = std::move(sum);
     }
+  return weights;
 }
 
 }  // namespace fieldpack::train

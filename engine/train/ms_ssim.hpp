@@ -31,7 +31,7 @@ class MsSsim {
   // inverse variance around each pixel, at each scale, which counts `falling` times what the one
   // before does. They are too large for errors that change from pixel to pixel if falling is 1, and
   // about right for noise if it is 1/4.
-  void error_weights(float falling, std::vector<Plane>& weights) const;
+  std::vector<Plane> error_weights(float falling) const;
 
  private:
   const Kernels& kernels_;

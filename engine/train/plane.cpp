@@ -74,4 +74,23 @@ void Plane::clear_margins() {
 
 void Plane::clear() { std::fill(storage_.begin(), storage_.end(), 0.0f); }
 
+std::vector<Plane> split_channels(const float* image, int height, int width, int channels) {
+  std::vector<Plane> planes;
+  for (int c = 0; c < channels; ++c) {
+    planes.emplace_back(height, width);
+    planes.back().read(image + c, ptrdiff_t(width) * channels, channels);
+  }
+  return planes;
+}
+
+void join_channels(const std::vector<Plane>& planes, float* image) {
+  const size_t channels = planes.size();
+  for (size_t c = 0; c < channels; ++c) {
+    const PlaneView& view = planes[c].view();
+    for (int y = 0; y < view.height; ++y)
+      for (int x = 0; x < view.width; ++x)
+        image[(size_t(y) * view.width + x) * channels + c] = view.row(y)[x];
+  }
+}
+
 }  // namespace fieldpack::train

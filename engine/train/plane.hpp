@@ -27,4 +27,8 @@ class Plane {
   std::vector<float> storage_;
 };
 
+// One plane for each channel of a picture [height][width][channels], and back.
+std::vector<Plane> split_channels(const float* image, int height, int width, int channels);
+void join_channels(const std::vector<Plane>& planes, float* image);
+
 }  // namespace fieldpack::train

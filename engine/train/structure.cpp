@@ -50,10 +50,7 @@ double Trainer::aim(const std::vector<Plane>& drawn, bool gradients) {
 }
 
 void Trainer::linearise(const float* parameters) {
-  StepOptions options;
-  options.quantiser = Quantiser::kHard;
-  options.noise = 0;
-  options.gradients = false;
+  const StepOptions options = StepOptions::rounding();
   StepResult result;
   pack(parameters);
   quantise(options);

@@ -37,16 +37,10 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
     : model_(model), height_(height), width_(width), finest_(finest), kernels_(kernels()),
       pool_(threads) {
   const int channels = model.channels, levels = model.grids;
-  const auto planes = [&](const float* source, std::vector<Plane>& target) {
-    for (int c = 0; c < channels; ++c) {
-      target.emplace_back(height, width);
-      target.back().read(source + c, ptrdiff_t(width) * channels, channels);
-    }
-  };
-  planes(image, image_);
+  image_ = split_channels(image, height, width, channels);
   double total = double(height) * width * channels;
   if (weights) {
-    planes(weights, weights_);
+    weights_ = split_channels(weights, height, width, channels);
     total = 0;
     for (ptrdiff_t i = 0; i < ptrdiff_t(height) * width * channels; ++i) total += weights[i];
   }

@@ -16,6 +16,8 @@
 namespace fieldpack::train {
 
 struct StepOptions {
+  static StepOptions rounding();  // plainly, without noise, gradients and an update
+
   Quantiser quantiser = Quantiser::kSoft;
   float temperature = 0.3f;
   float noise = 0.25f;

@@ -41,13 +41,21 @@ class Structure:
     fidelity: float = _FIDELITY
 
     def distortion(self, image: FloatArray, drawn: FloatArray) -> float:
-        """The distortion of a drawn picture (H, W, C)."""
+        """The distortion of a drawn picture (H, W, C) float32, of the original (H, W, C)."""
         error = np.average(np.square(drawn - image), weights=self.weights)
         return self.factor * (1 - ms_ssim(image, drawn, 1)) + self.fidelity * float(error)
 
     @classmethod
     def of(cls, image: FloatArray, threads: int) -> Structure:
-        """The distortion for a picture (H, W, C) in [0, 1], of at least 11 pixels a side."""
+        """The distortion for a picture.
+
+        Args:
+            image: (H, W, C) float32 in [0, 1].
+            threads: Threads of the engine.
+
+        Raises:
+            ValueError: A side of the picture is less than 11 pixels.
+        """
         weights = _engine.structure_weights(image, _FALLING, threads)
         mean = np.float32(weights.mean(dtype=np.float64))
         weights /= mean

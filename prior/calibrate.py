@@ -2,9 +2,10 @@
 
     PYTHONPATH=. python prior/calibrate.py --data DIR
 
-For `goal.py`, what fits end with as ratios of what coding theory promises; for `rate_control.py`,
-what first latents and early passes cost as ratios of what the end does. After every change of the
-networks or the schedule, the numbers there should be made like these.
+For `goal.py`, what fits and trials end with as ratios of what coding theory promises; for
+`rate_control.py`, what rounded latents come to during a fit as ratios of what they come to in the
+end, and what a change of lambda still brings about. After every change of the networks or the
+schedule, the numbers there should be made like these.
 """
 
 from __future__ import annotations
@@ -12,22 +13,24 @@ from __future__ import annotations
 import argparse
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fieldpack._engine import Trainer
 from fieldpack.codec.choice import best_networks
 from fieldpack.codec.encoder import schedule_for
-from fieldpack.codec.fit import Progress, fit, make_trainer
-from fieldpack.codec.goal import FOUND_LAMBDAS, FOUND_PASSES, theory
-from fieldpack.codec.initialisation import analyse
+from fieldpack.codec.fit import Fitted, fit
+from fieldpack.codec.goal import FOUND_LAMBDAS, FOUND_PASSES, Goal, theory
 from fieldpack.codec.prior import PriorNetworks, nearest_networks
-from fieldpack.codec.rate_control import FIRST_BITS_PASSES, LAMBDAS, PROGRESS
+from fieldpack.codec.rate_control import CHECKPOINTS, LAMBDAS, RateControl
+from fieldpack.codec.trial import Trials
 from prior.train import read, training_files
 
 HEIGHT, WIDTH = 384, 512
+CHANGE = 0.5  # of ln(lambda)
 FloatArray = NDArray[np.float32]
 
 
@@ -47,53 +50,108 @@ class Ratios:
         return f"({means}),  # +- {100 * spread:.0f} %"
 
 
+class Recorder(RateControl):
+    """Notes what rounded latents come to, and changes lambda at most once."""
+
+    def __init__(self, lambda_: float, change_at: int | None = None) -> None:
+        super().__init__(Goal(), lambda_, FOUND_PASSES[0])
+        self.seen: list[tuple[float, float]] = []
+        self._change_at = change_at
+
+    def observe(self, trainer: Trainer, parameters: FloatArray) -> None:
+        """Note bits and distortion."""
+        if len(self.seen) == self._change_at:
+            self.lambda_ *= math.exp(CHANGE)
+        self.seen.append((sum(trainer.bits(parameters)), trainer.distortion(parameters)))
+        self._next += 1
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--every", type=int, default=10, help="take each n-th photograph")
+    parser.add_argument(
+        "--responses-every", type=int, default=40, help="the same, for what takes longest"
+    )
     options = parser.parse_args()
     pictures = [middle(read(path)) for path in training_files(options.data / "train")]
-    pictures = pictures[:: options.every]
-    bits, distortions = Ratios(), Ratios()
+    compare_with_theory(pictures[:: options.every])
+    watch_fits(pictures[:: options.every])
+    change_lambda(pictures[:: options.responses_every])
+
+
+def compare_with_theory(pictures: Sequence[FloatArray]) -> None:
+    """Print the tables of `goal.py`."""
+    names = ("FOUND_BITS", "_FOUND_DISTORTIONS", "_TRIAL_BITS", "_TRIAL_DISTORTIONS")
+    tables = {name: Ratios() for name in names}
     for image in pictures:
-        promised = theory(image)
+        trials = Trials(image)
+        promised, promised_of_part = theory(image), theory(trials.part)
+        pixels = trials.part.shape[0] * trials.part.shape[1]
         for passes in FOUND_PASSES:
             for lambda_ in FOUND_LAMBDAS:
-                end = trace(image, lambda_, passes)[-1]
-                theoretical_bits, theoretical_distortion = promised(lambda_)
-                bits.add((passes, lambda_), sum(end.bits) / theoretical_bits)
-                distortions.add((passes, lambda_), end.distortion / theoretical_distortion)
-    for name, ratios in (("FOUND_BITS", bits), ("_FOUND_DISTORTIONS", distortions)):
+                networks = best_networks(trials, nearest_networks(lambda_, 3), lambda_, passes)
+                fitted = fit_for(image, lambda_, passes, networks)
+                bits, distortion = promised(lambda_)
+                found = [sum(fitted.bits) / bits, fitted.distortion / distortion]
+                trial = trials.of_networks(networks, lambda_, passes)
+                bits, distortion = promised_of_part(lambda_)
+                found += [trial.bits * pixels / bits, trial.distortion / distortion]
+                for name, ratio in zip(names, found, strict=True):
+                    tables[name].add((passes, lambda_), ratio)
+    for name, ratios in tables.items():
         print(name)
         for passes in FOUND_PASSES:
             print("   ", ratios.row((passes, lambda_) for lambda_ in FOUND_LAMBDAS), flush=True)
+
+
+def watch_fits(pictures: Sequence[FloatArray]) -> None:
+    """Print the tables of `rate_control.py` for the checkpoints."""
     bits, distortions = Ratios(), Ratios()
-    for lambda_ in LAMBDAS:
-        for image in pictures:
-            for passes in FOUND_PASSES[:2]:
-                seen = trace(image, lambda_, passes)
-                for progress in PROGRESS:
-                    last = min(round(progress * len(seen)), len(seen) - 1)
-                    pair = seen[last - 2 : last]  # their noise is mirrored
-                    mean = sum(sum(one.bits) for one in pair) / 2
-                    bits.add((progress, lambda_), mean / sum(seen[-1].bits))
-                    mean = sum(one.distortion for one in pair) / 2
-                    distortions.add((progress, lambda_), mean / seen[-1].distortion)
+    for passes in FOUND_PASSES:
+        for lambda_ in LAMBDAS:
+            for image in pictures:
+                recorder = Recorder(lambda_)
+                end = fit_for(image, lambda_, passes, chosen(image, lambda_, passes), recorder)
+                for checkpoint, now in zip(CHECKPOINTS, recorder.seen, strict=True):
+                    bits.add((passes, checkpoint, lambda_), now[0] / sum(end.bits))
+                    distortions.add((passes, checkpoint, lambda_), now[1] / end.distortion)
     for name, ratios in (("_BITS", bits), ("_DISTORTIONS", distortions)):
         print(name)
-        for progress in PROGRESS:
-            print("   ", ratios.row((progress, lambda_) for lambda_ in LAMBDAS), flush=True)
-    first = Ratios()
-    lambdas = sorted({s.lambda_ for lambda_ in FOUND_LAMBDAS for s in nearest_networks(lambda_, 3)})
-    for lambda_ in lambdas:
-        for image in pictures:
-            networks = chosen(image, lambda_, FIRST_BITS_PASSES)
-            seen = trace(image, lambda_, FIRST_BITS_PASSES, networks)
-            ratio = first_bits(image, networks) / sum(seen[-1].bits)
-            first.add((networks.is_flat, lambda_), ratio)
-    print("first bits, lambda", lambdas)
-    for is_flat in (True, False):
-        print("   ", first.row((is_flat, lambda_) for lambda_ in lambdas), flush=True)
+        for passes in FOUND_PASSES:
+            for checkpoint in CHECKPOINTS:
+                row = ratios.row((passes, checkpoint, lambda_) for lambda_ in LAMBDAS)
+                print("   ", passes, row, flush=True)
+
+
+def change_lambda(pictures: Sequence[FloatArray]) -> None:
+    """Print the responses to a change of lambda, of bits and of distortion."""
+    for passes in FOUND_PASSES:
+        responses: dict[float, list[tuple[float, float]]] = defaultdict(list)
+        for lambda_ in LAMBDAS:
+            for image in pictures:
+                networks = chosen(image, lambda_, passes)
+                plain = fit_for(image, lambda_, passes, networks)
+                changed = fit_for(image, lambda_ * math.exp(CHANGE), passes, networks)
+                responses[0.0].append(response(plain, changed))
+                for index, checkpoint in enumerate(CHECKPOINTS):
+                    recorder = Recorder(lambda_, index)
+                    changed = fit_for(image, lambda_, passes, networks, recorder)
+                    responses[checkpoint].append(response(plain, changed))
+        means = {checkpoint: np.mean(values, axis=0) for checkpoint, values in responses.items()}
+        print("_RESPONSES", passes)
+        for name, index in (("bits", 0), ("distortion", 1)):
+            print(
+                "   ", name, [round(float(mean[index]), 3) for mean in means.values()], flush=True
+            )
+
+
+def response(plain: Fitted, changed: Fitted) -> tuple[float, float]:
+    """How ln(bits) fell and ln(distortion) grew, for 1 more of ln(lambda)."""
+    return (
+        math.log(sum(plain.bits) / sum(changed.bits)) / CHANGE,
+        math.log(changed.distortion / plain.distortion) / CHANGE,
+    )
 
 
 def middle(picture: NDArray[np.uint8]) -> FloatArray:
@@ -105,37 +163,19 @@ def middle(picture: NDArray[np.uint8]) -> FloatArray:
 
 def chosen(image: FloatArray, lambda_: float, passes: int) -> PriorNetworks:
     """The networks that an encoder would begin with."""
-    return best_networks(image, nearest_networks(lambda_, 3), lambda_, passes)
+    return best_networks(Trials(image), nearest_networks(lambda_, 3), lambda_, passes)
 
 
-def trace(
-    image: FloatArray, lambda_: float, passes: int, networks: PriorNetworks | None = None
-) -> list[Progress]:
-    """What each soft pass of a fit reported, and at last what rounded latents come to."""
-    networks = networks or chosen(image, lambda_, passes)
+def fit_for(
+    image: FloatArray,
+    lambda_: float,
+    passes: int,
+    networks: PriorNetworks,
+    control: RateControl | None = None,
+) -> Fitted:
+    """A fit as the encoder makes it."""
     schedule = schedule_for(passes, lambda_, networks)
-    seen: list[Progress] = []
-    fitted = fit(image, networks.shape, lambda_, schedule, prior=networks, callback=seen.append)
-    del seen[schedule.soft_passes :]
-    seen.append(Progress(passes, passes, lambda_, fitted.distortion, fitted.bits))
-    return seen
-
-
-def first_bits(image: FloatArray, networks: PriorNetworks) -> float:
-    """Bits of the latents that a fit begins with."""
-    schedule = schedule_for(FIRST_BITS_PASSES, networks.lambda_, networks)
-    trainer = make_trainer(networks.shape, image, finest=networks.finest)
-    latents = analyse(
-        image,
-        networks.shape,
-        networks.lambda_,
-        schedule.threshold,
-        is_flat=networks.is_flat,
-        finest=networks.finest,
-    )
-    for k in range(networks.finest, networks.shape.grids):
-        trainer.set_latents(k, latents[k])
-    return sum(trainer.bits(networks.parameters))
+    return fit(image, networks.shape, lambda_, schedule, prior=networks, control=control)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from conftest import smooth_samples
 
-from fieldpack.codec.choice import best_networks, is_flat_better, mosaic
-from fieldpack.codec.fit import make_trainer, worth_moving
+from fieldpack.codec.choice import best_networks, is_flat_better
+from fieldpack.codec.fit import fit, make_trainer, worth_moving
 from fieldpack.codec.initialisation import (
     analyse,
     axis_of_grids,
@@ -17,10 +17,16 @@ from fieldpack.codec.initialisation import (
 )
 from fieldpack.codec.model import ModelShape, grids_of
 from fieldpack.codec.prior import SHIPPED, load_prior, nearest_networks
+from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.trial import Trials, mosaic
 
 
 def image(height=60, width=90, channels=3):
     return smooth_samples(height, width, channels).astype(np.float32) / 255
+
+
+def best(picture, candidates, lambda_, passes=30, weights=None, threads=1, bits=None):
+    return best_networks(Trials(picture, weights, threads), candidates, lambda_, passes, bits)
 
 
 def grain(height=60, width=90):
@@ -58,15 +64,34 @@ def test_flat_latents_are_the_luminance_in_quantisation_steps():
     assert not latents[3].any()
 
 
-def test_a_mosaic_has_blocks_from_all_over_the_picture():
+def test_a_mosaic_has_blocks_from_all_over_the_picture_and_seams_do_not_count():
     picture = np.zeros((600, 1000, 1), np.float32)
     picture[:, :, 0] = np.arange(600)[:, None] * 1000 + np.arange(1000)
-    part = mosaic(picture)
-    assert part.shape == (256, 384, 1)
+    part, counts = mosaic(picture)
+    assert part.shape == counts.shape == (256, 384, 1)
     assert part[0, 0] == 0
     assert part[-1, -1] == picture[-1, -1]
-    np.testing.assert_array_equal(part[:128, 128:256], picture[:128, 436:564])
-    assert mosaic(image()).shape == (60, 90, 3)
+    np.testing.assert_array_equal(part[64:128, 320:], picture[179:243, 936:])
+    assert counts[0, 0] == counts[-1, -1] == 1
+    assert (counts[[61, 66, 189]] == 0).all()
+    assert (counts[:, [61, 66, 322]] == 0).all()
+    assert 0.8 < counts.mean() < 0.9
+    part, counts = mosaic(image())
+    assert part.shape == (60, 90, 3)
+    assert counts.all()
+
+
+def test_trials_of_a_mosaic_tell_what_fits_of_the_picture_come_to():
+    picture = np.tile(image(64, 64), (5, 8, 1))  # the blocks overlap those of the mosaic
+    networks = nearest_networks(0.001, 3)[0]
+    trial = Trials(picture).of_networks(networks, 0.001, 40)
+    fitted = fit(
+        picture, networks.shape, 0.001, Schedule.with_prior(20, 0.001, mobility=0), prior=networks
+    )
+    bits = sum(fitted.bits) / (320 * 512)
+    assert trial.bits == pytest.approx(bits, rel=0.3)  # seams still cost something
+    assert trial.distortion == pytest.approx(fitted.distortion, rel=0.2)
+    assert trial.loss == pytest.approx(trial.distortion + 0.001 * trial.bits)
 
 
 def test_pyramids_come_first_and_flat_ones_only_where_bits_are_cheap():
@@ -90,29 +115,36 @@ def test_sets_with_and_without_the_finest_grid_overlap():
 
 def test_pictures_that_need_many_bits_have_the_finest_grid():
     candidates = nearest_networks(0.004, 3)
-    assert best_networks(image(), candidates, 0.004, 30).finest == 1
-    assert best_networks(grain(), candidates, 0.004, 30).finest == 0
+    assert best(image(), candidates, 0.004).finest == 1
+    assert best(grain(), candidates, 0.004).finest == 0
+
+
+def test_the_bits_that_a_file_is_to_have_decide_about_the_finest_grid():
+    candidates = nearest_networks(0.004, 3)
+    for picture in (image(), grain()):
+        assert best(picture, candidates, 0.004, bits=0.1).finest == 1
+        assert best(picture, candidates, 0.004, bits=1.0).finest == 0
 
 
 def test_the_networks_with_less_loss_are_taken():
     networks = load_prior(SHIPPED)[0]
     spoilt = replace(networks, parameters=networks.parameters * np.float32(0.5))
     for candidates in ((networks, spoilt), (spoilt, networks)):
-        assert best_networks(image(), candidates, 0.0001, 30) is networks
-    assert best_networks(image(), (spoilt,), 0.0001, 30) is spoilt
+        assert best(image(), candidates, 0.0001) is networks
+    assert best(image(), (spoilt,), 0.0001) is spoilt
 
 
 def test_the_choice_follows_the_picture_and_the_weights_not_the_threads():
     candidates = nearest_networks(0.001, 3)
-    assert not best_networks(image(), candidates, 0.001, 30).is_flat
-    assert best_networks(grain(), candidates, 0.001, 30).is_flat
+    assert not best(image(), candidates, 0.001).is_flat
+    assert best(grain(), candidates, 0.001).is_flat
     both = np.concatenate([image(), grain()], axis=1)
     for threads in (1, 2, 3):
         for is_flat in (False, True):
             weights = np.zeros_like(both)
             weights[:, 90:] = is_flat
             weights[:, :90] = not is_flat
-            chosen = best_networks(both, candidates, 0.001, 30, weights, threads)
+            chosen = best(both, candidates, 0.001, 30, weights, threads)
             assert chosen.is_flat == is_flat
 
 
@@ -122,13 +154,13 @@ def test_weights_that_leave_out_all_blocks_still_count():
     weights[190:210, 200:230] = 1
     networks = load_prior(SHIPPED)[0]
     spoilt = replace(networks, parameters=networks.parameters * np.float32(0.5))
-    assert best_networks(picture, (spoilt, networks), 0.0001, 4, weights) is networks
+    assert best(picture, (spoilt, networks), 0.0001, 4, weights) is networks
 
 
 def test_from_scratch_the_start_follows_the_picture():
     shape = ModelShape(3, 7, (16,), 2, 12, (12, 12))
     for picture, is_flat in ((image(), False), (grain(), True)):
-        chosen = [is_flat_better(picture, shape, 0.001, 300, threads=n) for n in (1, 2)]
+        chosen = [is_flat_better(Trials(picture, threads=n), shape, 0.001, 300) for n in (1, 2)]
         assert chosen == [is_flat] * 2
 
 

@@ -9,19 +9,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fieldpack import _engine
-from fieldpack.codec.choice import best_networks, is_flat_better
+from fieldpack.codec.choice import is_flat_better
 from fieldpack.codec.finishing import meet
 from fieldpack.codec.fit import Fitted, Progress, fit
-from fieldpack.codec.goal import Goal, first_lambda
+from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
-from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks, nearest_networks
+from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.refinement import refine
 from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.start import StartTowards, start_for
 from fieldpack.codec.structure import Structure
+from fieldpack.codec.trial import Trials
 from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
@@ -95,7 +97,7 @@ def encode_pyramid(
     job = _Job(image, weights, structure, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
-    prior = _networks(job, lambda_)
+    prior = start_for(job.trials(), lambda_, PASSES[effort]) if use_prior else None
     mobilities = _mobilities(job, prior)
     tries = [
         _encode(
@@ -104,19 +106,6 @@ def encode_pyramid(
         for i, mobility in enumerate(mobilities)
     ]
     return min(tries, key=lambda tried: tried[1])[0]
-
-
-def _networks(job: _Job, lambda_: float, *, must_have_finest: bool = False) -> PriorNetworks | None:
-    """The prior's networks for a lambda that suit the picture, or None to do without."""
-    if not job.use_prior:
-        return None
-    candidates = nearest_networks(lambda_, job.image.shape[2])
-    if must_have_finest:
-        candidates = [c for c in candidates if c.finest == 0]
-    if not candidates:
-        return None
-    passes = PASSES[job.effort]
-    return best_networks(job.image, candidates, lambda_, passes, job.weights, job.threads, job.seed)
 
 
 def _mobilities(job: _Job, prior: PriorNetworks | None) -> tuple[float, ...]:
@@ -140,6 +129,9 @@ class _Job:
     threads: int
     callback: Callable[[Progress], None] | None
 
+    def trials(self) -> Trials:
+        return Trials(self.image, self.weights, self.threads, self.seed)
+
     def part(self, index: int, count: int) -> _Job:
         """One of several fits that follow each other: to the callback, they are one."""
         tell = self.callback
@@ -155,15 +147,14 @@ class _Job:
 
 def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
-    lambda_ = first_lambda(job.image, goal, PASSES[job.effort])
+    start = StartTowards(job.image, goal, job.trials(), PASSES[job.effort], use_prior=job.use_prior)
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
-    for attempt in range(_ATTEMPTS):
-        # Lambda may end far from here, and without the finest grid some quality is out of reach.
-        prior = _networks(job, lambda_, must_have_finest=lambda_ < LEAST_SURELY_COARSE_LAMBDA)
-        mobility = _mobilities(job, prior)[0]
-        control = RateControl(goal, lambda_, is_guess=attempt == 0)
-        encoded, value = _encode(job, lambda_, prior, mobility, control)
+    for _ in range(_ATTEMPTS):
+        lambda_, prior = start.lambda_, start.networks
+        passes = PASSES[job.effort] if prior is not None else SCRATCH_PASSES[job.effort]
+        control = RateControl(goal, lambda_, passes)
+        encoded, value = _encode(job, lambda_, prior, _mobilities(job, prior)[0], control)
         miss = (not encoded.is_met, goal.miss(value) + abs(control.left))
         if best is None or miss < least_miss:
             best, least_miss = encoded, miss
@@ -173,7 +164,7 @@ def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
             or abs(math.log(following / lambda_)) < _LEAST_CORRECTION
         ):
             break
-        lambda_ = following
+        start.move_to(following)
     assert best is not None
     return best
 
@@ -215,7 +206,7 @@ def _encode(
         callback=job.callback,
     )
     if control is not None:
-        lambda_ = control.mean_lambda
+        lambda_ = control.effective_lambda
     loss_per_bit = lambda_ / (height * width)
     networks = _quantize(fitted, loss_per_bit, prior)
     rounded: Sequence[FloatArray] = fitted.latents
@@ -268,7 +259,7 @@ def _scratch_schedule(job: _Job, shape: ModelShape, lambda_: float) -> Schedule:
     is_flat = (
         lambda_ < _MOST_FLAT_LAMBDA
         and job.effort >= _LEAST_FLAT_EFFORT
-        and is_flat_better(job.image, shape, lambda_, passes, job.weights, job.threads, job.seed)
+        and is_flat_better(job.trials(), shape, lambda_, passes)
     )
     return Schedule.of(passes, lambda_, is_flat=is_flat, finest=finest)
 

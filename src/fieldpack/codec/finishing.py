@@ -22,15 +22,18 @@ from fieldpack.codec.schedule import Schedule
 
 Latents = Sequence[FloatArray]
 
-# After the fit: rounds of a few passes, how large their steps are and how little they respond.
-_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 10, 0.08, 5
-_HASTE, _SHORT_RESPONSE, _LARGEST_PUSH = 2.5, 0.12, 1.5
+# After the fit: rounds of its last passes again, a share of all; how little they respond to
+# ln(lambda), and how far to go beyond the goal.
+_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 8, 0.12, 8
+_SHORT_RESPONSE, _LARGEST_PUSH, _OVERSHOOT = 0.06, 1.5, 1.3
 _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
-_CORRECTIONS, _HALVINGS = 4, 10
-# Then refinements, after fits of so many passes, which take much longer: at most how many, how
-# little they respond to ln(lambda), and how far to go beyond the goal.
+_HARMLESS = 0.03  # excess that wider dead zones may make up for
+_CORRECTIONS, _STEPS = 4, 10
+_LEAST_CUT, _EXACT = 0.02, 1e-3
+# Then refinements, after fits of so many passes, which take much longer: at most how many, and how
+# little they respond.
 _FEWEST_TO_REFINE = 200
-_REFINEMENTS, _REFINED_RESPONSE, _LEAST_REFINED_RESPONSE, _OVERSHOOT = 5, 0.05, 0.005, 1.3
+_REFINEMENTS, _REFINED_RESPONSE, _LEAST_REFINED_RESPONSE = 5, 0.05, 0.005
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
 
 
@@ -59,7 +62,7 @@ def meet(
     fitted.trainer.reset_moments()  # their memory is needed
     if schedule.passes < _FEWEST_TO_REFINE or not meter.check(found):
         return found
-    return _refined(found, control.mean_lambda, fitted, parameters, schedule.passes, meter)
+    return _refined(found, control.effective_lambda, fitted, parameters, schedule.passes, meter)
 
 
 def _near(
@@ -73,9 +76,9 @@ def _near(
     trainer, grids = fitted.trainer, fitted.shape.grids
     above: Latents | None = None
     below: Latents | None = None
-    last = schedule.at(schedule.soft_passes - 1)
-    passes = max(_LEAST_ROUND, round(_ROUND_SHARE * schedule.passes))
-    fit_lambda, push = control.mean_lambda, 0.0
+    soft = schedule.soft_passes
+    passes = min(max(_LEAST_ROUND, round(_ROUND_SHARE * schedule.passes)), soft)
+    fit_lambda, push = control.effective_lambda, 0.0
     for number in range(_ROUNDS + 1):
         moving = [trainer.latents(k) for k in range(grids)]
         rounded = [np.rint(grid) for grid in moving]
@@ -91,22 +94,20 @@ def _near(
         for k, grid in enumerate(moving):
             trainer.set_latents(k, grid)
         # A few passes follow lambda only in part: push harder as long as it is the same side.
-        push += excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
+        push += _OVERSHOOT * excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
         change = min(max(push / _SHORT_RESPONSE, -_LARGEST_PUSH), _LARGEST_PUSH)
         lambda_ = fit_lambda * math.exp(change)
         for step in range(passes):
-            # Falling to nothing: steps that end large leave latents that have just been pushed by
-            # noise, which costs bits and quality.
-            rate = _HASTE * last.latent_rate * (1 - step / passes) * (2 if excess < -0.1 else 1)
+            now = schedule.at(soft - passes + step)
             trainer.step(
                 parameters,
                 None,
-                temperature=last.temperature,
-                noise=last.noise,
+                temperature=now.temperature,
+                noise=now.noise,
                 lambda_=lambda_,
                 seed=seed,
                 step=schedule.passes + number * passes + step,
-                learning_rate=[rate * share for share in schedule.shares(grids)],
+                learning_rate=[now.latent_rate * share for share in schedule.shares(grids)],
                 beta1=schedule.latent_betas[0],
                 beta2=schedule.latent_betas[1],
                 sharing=schedule.sharing,
@@ -114,7 +115,7 @@ def _near(
     if above is None:
         assert below is not None
         return below
-    if below is None:
+    if below is None and excess > _HARMLESS:
         control.left = excess
     for dead_zone in _DEAD_ZONES:
         if below is not None:
@@ -224,12 +225,18 @@ def _between(above: Latents, below: Latents, meter: _Meter, *, scattered: bool) 
     chosen = below
     for _ in range(_CORRECTIONS):
         few, many = 0.0, 1.0
-        for _ in range(_HALVINGS):
-            middle = (few + many) / 2
-            if meter.excess(mixed(middle)) > 0:
-                few = middle
+        more, less = meter.excess(above), meter.excess(below)
+        for _ in range(_STEPS):
+            # Nearly a straight line; what is left in doubt must get shorter from either side.
+            share = more / (more - less) if more > 0 > less else 0.5
+            middle = few + (many - few) * min(max(share, _LEAST_CUT), 1 - _LEAST_CUT)
+            excess = meter.excess(mixed(middle))
+            if excess > 0:
+                few, more = middle, excess
             else:
-                many = middle
+                many, less = middle, excess
+            if more - less < _EXACT:
+                break
         chosen = mixed(many if meter.goal.payload_bytes else few)
         if meter.check(chosen):
             return chosen

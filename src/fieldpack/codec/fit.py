@@ -117,9 +117,6 @@ def fit(
     for k, grid in enumerate(first[finest:], finest):
         trainer.set_latents(k, grid)
     del first
-    if control is not None and prior is not None:
-        first_bits = sum(trainer.bits(parameters))
-        control.begin(first_bits, prior.lambda_, schedule.passes, is_flat=is_flat)
     drawing, context = drawing_optimiser(shape, schedule.network_betas), None
     contexts_start = schedule.contexts_start if schedule.context_share > 0 else schedule.passes
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
@@ -155,9 +152,8 @@ def fit(
                         contexts_start = schedule.passes
                 context.step(parameters, gradient, now.network_rate * schedule.context_share)
         distortion, bits = result["distortion"], tuple(result["bits"])
-        if control is not None:
-            soft = schedule.soft_passes
-            control.observe((step + 1) / soft, soft, now.hard, distortion, sum(bits))
+        if control is not None and control.is_due((step + 1) / schedule.soft_passes):
+            control.observe(trainer, parameters)
         if callback:
             callback(Progress(step, schedule.passes, lambda_, distortion, bits))
     result = trainer.evaluate(parameters, hard=True, lambda_=lambda_, draw=False)

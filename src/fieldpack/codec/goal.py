@@ -35,7 +35,19 @@ _FOUND_DISTORTIONS = (
     (1.556, 1.217, 1.087, 1.080, 1.035, 0.997),
     (1.242, 1.095, 1.047, 1.049, 0.991, 1.034),
 )
+# The same of the trials before them, which take the same passes from the second row on.
+_TRIAL_BITS = (
+    (1.157, 1.213, 1.227, 1.317, 1.128, 1.078),
+    (1.085, 1.104, 1.093, 1.052, 0.919, 0.899),
+)
+_TRIAL_DISTORTIONS = (
+    (2.800, 1.865, 1.545, 1.416, 1.406, 1.557),
+    (2.185, 1.650, 1.431, 1.380, 1.316, 1.471),
+)
+# How much of what is special about the part is so about the picture: a power of the ratios.
+_BITS_IN_COMMON, _DISTORTION_IN_COMMON = 0.75, 0.5
 _BLOCK = 8
+_LEAST_ENERGY, _CLASSES_AN_OCTAVE = 1e-9, 16
 
 
 @dataclass(frozen=True)
@@ -89,28 +101,64 @@ class Goal:
         return -10 * math.log10(max(distortion + rounding, 1e-20))
 
 
-def first_lambda(image: FloatArray, goal: Goal, passes: int) -> float:
-    """Return a lambda with which a fit comes near a goal.
+class Forecast:
+    """With which lambda a fit comes near a goal.
 
     Args:
         image: (H, W, C) float32 in [0, 1].
+        part: (h, w, C) float32 in [0, 1], what is fitted in trials.
         goal: What to come to.
         passes: Of the fit.
     """
-    promised = theory(image)
-    low, high = math.log(LEAST_LAMBDA), math.log(MOST_LAMBDA)
-    for _ in range(20):
-        middle = (low + high) / 2
-        bits, distortion = promised(math.exp(middle))
-        if goal.payload_bytes:
-            value = found(FOUND_BITS, middle, passes) * bits / 8
-        else:
-            value = goal.psnr_of(found(_FOUND_DISTORTIONS, middle, passes) * distortion)
-        if goal.excess(value) > 0:
-            low = middle
-        else:
-            high = middle
-    return math.exp((low + high) / 2)
+
+    def __init__(self, image: FloatArray, part: FloatArray, goal: Goal, passes: int) -> None:
+        self._goal, self._passes = goal, passes
+        self._promised, self._promised_of_part = theory(image), theory(part)
+        self._pixels_of_part = part.shape[0] * part.shape[1]
+        self._bits_found: float | None = None
+        self._distortion_found: float | None = None
+
+    def learn(self, lambda_: float, bits: float, distortion: float) -> None:
+        """Take in a trial, of which only the last counts.
+
+        Args:
+            lambda_: For what.
+            bits: What came of it, a pixel.
+            distortion: And its mean squared error.
+        """
+        promised_bits, promised_distortion = self._promised_of_part(lambda_)
+        logarithm, passes = math.log(lambda_), self._passes
+        usual = found(_TRIAL_BITS, logarithm, passes) * promised_bits
+        usual /= self._pixels_of_part
+        special = _ratio(bits, usual) ** _BITS_IN_COMMON
+        self._bits_found = special * found(FOUND_BITS, logarithm, passes)
+        usual = found(_TRIAL_DISTORTIONS, logarithm, passes) * promised_distortion
+        special = _ratio(distortion, usual) ** _DISTORTION_IN_COMMON
+        self._distortion_found = special * found(_FOUND_DISTORTIONS, logarithm, passes)
+
+    def first_lambda(self) -> float:
+        """Return a lambda to begin with."""
+        low, high = math.log(LEAST_LAMBDA), math.log(MOST_LAMBDA)
+        for _ in range(20):
+            middle = (low + high) / 2
+            if self._goal.excess(self._value(middle)) > 0:
+                low = middle
+            else:
+                high = middle
+        return math.exp((low + high) / 2)
+
+    def _value(self, log_lambda: float) -> float:
+        bits, distortion = self._promised(math.exp(log_lambda))
+        if self._goal.payload_bytes:
+            ratio = self._bits_found or found(FOUND_BITS, log_lambda, self._passes)
+            return ratio * bits / 8
+        ratio = self._distortion_found or found(_FOUND_DISTORTIONS, log_lambda, self._passes)
+        return self._goal.psnr_of(ratio * distortion)
+
+
+def _ratio(value: float, usual: float) -> float:
+    """Within bounds that no picture worth the name is beyond."""
+    return min(max(value / max(usual, 1e-12), 0.1), 10.0)
 
 
 def theory(image: FloatArray) -> Callable[[float], tuple[float, float]]:
@@ -119,13 +167,18 @@ def theory(image: FloatArray) -> Callable[[float], tuple[float, float]]:
     Args:
         image: (H, W, C) float32 in [0, 1].
     """
-    energies = _block_energies(image)
+    energies = _block_energies(image).ravel()
     height, width, channels = image.shape
+    # Sums over a few classes of like energies are as good, and quick.
+    classes = np.log2(np.maximum(energies, _LEAST_ENERGY)) - math.log2(_LEAST_ENERGY)
+    classes = (classes * _CLASSES_AN_OCTAVE).astype(np.int32)
+    shares = np.bincount(classes) / energies.size
+    means = np.bincount(classes, energies) / energies.size / np.maximum(shares, 1e-30)
 
     def promised(lambda_: float) -> tuple[float, float]:
         level = lambda_ * channels / (2 * math.log(2))
-        bits = height * width * channels * float(np.log2(1 + energies / level).mean()) / 2
-        return bits, float(np.minimum(energies, level).mean())
+        bits = height * width * channels * float(shares @ np.log2(1 + means / level)) / 2
+        return bits, float(shares @ np.minimum(means, level))
 
     return promised
 
@@ -133,7 +186,7 @@ def theory(image: FloatArray) -> Callable[[float], tuple[float, float]]:
 def found(table: Table, log_lambda: float, passes: int) -> float:
     """Return what fits come to, as a ratio of what theory promises."""
     rows = [np.interp(log_lambda, np.log(FOUND_LAMBDAS), row) for row in table]
-    return float(np.interp(math.log(passes), np.log(FOUND_PASSES), rows))
+    return float(np.interp(math.log(passes), np.log(FOUND_PASSES[: len(rows)]), rows))
 
 
 def _block_energies(image: FloatArray) -> npt.NDArray[np.float32]:

@@ -1,51 +1,84 @@
 """Moves lambda during a fit, so that the file comes to a wanted size or quality.
 
-What the noisy latents cost now tells, to some percent, what the rounded ones will cost in the end.
+Now and then its latents are rounded: what they come to tells, to some percent, what they will come
+to in the end.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
-from fieldpack.codec.goal import FOUND_BITS, LEAST_LAMBDA, MOST_LAMBDA, Goal, Table, found
+from fieldpack._engine import Trainer
+from fieldpack.codec.goal import FOUND_PASSES, LEAST_LAMBDA, MOST_LAMBDA, Goal
+from fieldpack.codec.model import FloatArray
 
-# By how much ln(bytes), or -ln(distortion), falls for 1 more of ln(lambda).
-_ELASTICITY = 0.5
-# Bits of the first latents, as ratios of what fits of the fewest passes end with, by the lambda
-# that the networks were made for; those of a flat start (of which there are three), then those of
-# a pyramid. Measured by prior/calibrate.py; hardly a photograph starts flat at 1e-3, where the
-# value is an older one, of chosen pictures, and none does behind it.
-_NETWORKS_LAMBDAS = (1e-4, 3e-4, 1e-3, 4e-3, 1.5e-2)
-FIRST_BITS_PASSES = 20
-_FIRST_FLAT_BITS = (0.96, 1.23, 1.74, 1.74, 1.74)
-_FIRST_BITS = (0.62, 0.79, 1.09, 1.36, 1.24)
-# Before this part of the fit, bits and distortion still say little about the end.
-_FIRST_PROGRESS = 0.25
-# The part of the fit in which an error is made up for, and the least number of passes.
-_REACTION, _REACTION_PASSES = 0.1, 3
-_LARGEST_CHANGE = 0.7  # of ln(lambda) at once
-_LEAST_RESPONSE = 0.2
-_FARTHEST = 6.0  # from the first lambda during the fit, as a ratio
-# What a pass says now, as a ratio of what the end says: a row for each part of the fit that is
-# over, a column for each lambda. Measured by prior/calibrate.py.
-PROGRESS = (0.3, 0.5, 0.7, 0.85, 1.0)
-LAMBDAS = (2e-4, 1e-3, 2.2e-3, 3e-3, 3e-2)
+# At these parts of a fit, its latents are rounded to see where it stands.
+CHECKPOINTS = (0.15, 0.3, 0.45, 0.6, 0.75)
+# What they come to then, as a ratio of what they come to in the end: a table for each of
+# goal.FOUND_PASSES, with a row for each checkpoint and a column for each lambda. Measured by
+# prior/calibrate.py.
+LAMBDAS = (2e-4, 1e-3, 3e-3, 1.5e-2)
 _BITS = (
-    (1.263, 1.408, 1.363, 1.436, 1.982),
-    (1.073, 1.126, 1.118, 1.144, 1.301),
-    (0.992, 0.999, 0.992, 0.996, 1.022),
-    (0.983, 0.973, 0.969, 0.969, 0.979),
-    (0.982, 0.977, 0.974, 0.973, 0.969),
+    (
+        (1.278, 1.260, 1.423, 1.674),
+        (1.094, 1.123, 1.203, 1.313),
+        (1.067, 1.054, 1.116, 1.252),
+        (1.040, 1.036, 1.065, 1.108),
+        (1.020, 1.021, 1.033, 1.053),
+    ),
+    (
+        (1.380, 1.458, 1.499, 1.483),
+        (1.235, 1.264, 1.346, 1.402),
+        (1.162, 1.172, 1.217, 1.215),
+        (1.101, 1.116, 1.142, 1.140),
+        (1.048, 1.058, 1.069, 1.087),
+    ),
+    (
+        (1.545, 1.551, 1.637, 1.560),
+        (1.293, 1.362, 1.428, 1.370),
+        (1.221, 1.257, 1.311, 1.251),
+        (1.123, 1.164, 1.196, 1.158),
+        (1.059, 1.088, 1.096, 1.095),
+    ),
 )
 _DISTORTIONS = (
-    (1.620, 1.228, 1.145, 1.084, 0.983),
-    (1.043, 1.020, 1.010, 0.991, 0.967),
-    (0.943, 0.950, 0.958, 0.954, 0.965),
-    (0.956, 0.957, 0.961, 0.963, 0.977),
-    (0.968, 0.975, 0.978, 0.980, 0.990),
+    (
+        (1.728, 1.283, 1.196, 1.105),
+        (1.267, 1.116, 1.071, 1.042),
+        (1.099, 1.061, 1.045, 1.016),
+        (1.050, 1.041, 1.025, 1.008),
+        (1.020, 1.015, 1.011, 1.001),
+    ),
+    (
+        (1.872, 1.606, 1.405, 1.184),
+        (2.111, 1.305, 1.208, 1.100),
+        (1.197, 1.061, 1.108, 1.052),
+        (1.064, 1.037, 1.052, 1.026),
+        (1.026, 1.015, 1.019, 1.008),
+    ),
+    (
+        (1.351, 1.177, 1.183, 1.143),
+        (1.150, 1.059, 1.079, 1.087),
+        (1.071, 1.042, 1.035, 1.043),
+        (1.037, 1.014, 1.019, 1.030),
+        (1.016, 1.007, 1.004, 1.016),
+    ),
 )
+# By how much ln(bytes), or -ln(distortion), still falls for 1 more of ln(lambda): a row for each of
+# goal.FOUND_PASSES, a column for the start and each checkpoint.
+_RESPONSES = (
+    (0.32, 0.25, 0.20, 0.14, 0.075, 0.03),
+    (0.45, 0.40, 0.33, 0.26, 0.17, 0.08),
+    (0.50, 0.45, 0.38, 0.32, 0.23, 0.12),
+)
+_FIRST_TRUST = 0.5  # the share of an error at the first checkpoint that is made up for
+# Steps have a size of their own, so that lambdas farther from the first would bring little more.
+_LARGEST_CHANGE = 1.0  # of ln(lambda)
+# By how much ln(bytes) falls from one fit to the next.
+_ELASTICITY = 0.5
 # The networks' quantisation still adds something.
 LEFT_FOR_QUANTISATION = 0.015
 _CAUTION = 0.04  # of the excess, where what was left could not, or hardly, be made up for
@@ -58,68 +91,52 @@ class RateControl:
     Args:
         goal: What to come to.
         lambda_: The first.
-        is_guess: Whether that is theory's, which the first latents may correct.
+        passes: Of the fit, as effort counts them.
 
     Attributes:
+        lambda_: The current one.
+        effective_lambda: What the fit is made for: late changes of lambda hardly come about.
         network_bytes: What the networks will take, by guess.
         left: By how much the fit missed, if more than could be made up for without harm, else 0.
     """
 
-    def __init__(self, goal: Goal, lambda_: float, *, is_guess: bool = True) -> None:
+    def __init__(self, goal: Goal, lambda_: float, passes: int) -> None:
         self.goal = goal
-        self.lambda_ = lambda_
+        self.lambda_ = self.effective_lambda = lambda_
         self.network_bytes = 0.0
         self.left = 0.0
         self._first_lambda = lambda_
-        self._is_guess = is_guess
-        self._logarithms: list[float] = []
-        self._last_progress = _FIRST_PROGRESS
-        self._before: tuple[float, float] | None = None
+        self._passes = passes
+        self._next = 0
 
-    def begin(self, bits: float, networks_lambda: float, passes: int, *, is_flat: bool) -> None:
-        """Take in the bits of a fit's first latents; they and theory count the same."""
-        if self.goal.payload_bytes is None or not self._is_guess:
-            return
-        logarithm = math.log(networks_lambda)
-        first = _FIRST_FLAT_BITS if is_flat else _FIRST_BITS
-        bits /= float(np.interp(logarithm, np.log(_NETWORKS_LAMBDAS), first))
-        bits *= found(FOUND_BITS, logarithm, passes)
-        bits /= found(FOUND_BITS, logarithm, FIRST_BITS_PASSES)
-        bits *= (self.lambda_ / networks_lambda) ** -_ELASTICITY
-        self.change(self.goal.excess(self.network_bytes + bits / 8) / 2 / _ELASTICITY)
-        self._first_lambda = self.lambda_
+    def is_due(self, progress: float) -> bool:
+        """Whether, after this part of the fit (0 to 1), its latents should be looked at."""
+        return self._next < len(CHECKPOINTS) and progress >= CHECKPOINTS[self._next]
 
-    def observe(
-        self, progress: float, passes: int, hard: bool, distortion: float, bits: float
-    ) -> None:
-        """Take in a pass, done when `progress` (0 to 1) of the fit's `passes` soft passes were."""
-        # The noise of every second pass mirrors that of the one before.
-        before, self._before = self._before, (distortion, bits)
-        if progress < _FIRST_PROGRESS or before is None:
-            return
-        distortion, bits = (distortion + before[0]) / 2, (bits + before[1]) / 2
-        table = _BITS if self.goal.payload_bytes else _DISTORTIONS
-        scale = 1.0 if hard else _interpolated(table, progress, self.lambda_)
+    def observe(self, trainer: Trainer, parameters: FloatArray) -> None:
+        """Take in what rounded latents come to now."""
+        index, self._next = self._next, self._next + 1
+        tables = _BITS if self.goal.payload_bytes else _DISTORTIONS
+        logarithm = math.log(self.lambda_)
+        ratio = self._of_passes(
+            [float(np.interp(logarithm, np.log(LAMBDAS), table[index])) for table in tables]
+        )
         if self.goal.payload_bytes:
-            excess = self.goal.excess(self.network_bytes + bits / (8 * scale))
+            payload_bytes = sum(trainer.bits(parameters)) / 8
+            excess = self.goal.excess(self.network_bytes + payload_bytes / ratio)
             excess -= LEFT_FOR_QUANTISATION
         else:
-            excess = self.goal.excess(self.goal.psnr_of(distortion / scale))
+            excess = self.goal.excess(self.goal.psnr_of(trainer.distortion(parameters) / ratio))
             excess -= 2 * LEFT_FOR_QUANTISATION
-        passed = progress - self._last_progress
-        self._last_progress = progress
-        reaction = max(_REACTION, _REACTION_PASSES / passes)
-        # The later, the less of what lambda asks for still comes about.
-        response = _ELASTICITY * max(min(1.6 * (1 - progress), 1.0), _LEAST_RESPONSE)
-        self.change(excess * passed / reaction / response)
+        # What earlier changes will still bring about is as much as one of now would: they do not
+        # add up.
+        start, *responses = (self._of_passes(column) for column in zip(*_RESPONSES, strict=True))
+        change = excess / responses[index] * (_FIRST_TRUST if index == 0 else 1)
+        change = min(max(change, -_LARGEST_CHANGE), _LARGEST_CHANGE)
         first = self._first_lambda
-        self._logarithms.append(math.log(self.lambda_))
-        self.lambda_ = min(max(self.lambda_, first / _FARTHEST), first * _FARTHEST)
-
-    @property
-    def mean_lambda(self) -> float:
-        """What the fit was made for: late changes of lambda hardly come about."""
-        return math.exp(float(np.mean(self._logarithms))) if self._logarithms else self.lambda_
+        self.lambda_ = min(max(first * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
+        share = (responses[index] - [*responses, 0.0][index + 1]) / start
+        self.effective_lambda *= (self.lambda_ / first) ** share
 
     def following(self, value: float) -> float:
         """The first lambda of another fit, after this one came to a size or PSNR."""
@@ -129,16 +146,7 @@ class RateControl:
         if self.left:
             excess = self.left + math.copysign(_CAUTION, self.left)
         change = min(max(excess / _ELASTICITY, -_LARGEST_CORRECTION), _LARGEST_CORRECTION)
-        # What early passes did still shows in the end.
-        effective = math.sqrt(self._first_lambda * self.mean_lambda)
-        return min(max(effective * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
+        return min(max(self.effective_lambda * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
 
-    def change(self, amount: float) -> None:
-        """Change ln(lambda), within bounds."""
-        change = min(max(amount, -_LARGEST_CHANGE), _LARGEST_CHANGE)
-        self.lambda_ = min(max(self.lambda_ * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
-
-
-def _interpolated(table: Table, progress: float, lambda_: float) -> float:
-    rows = [np.interp(math.log(lambda_), np.log(LAMBDAS), row) for row in table]
-    return float(np.interp(progress, PROGRESS, rows))
+    def _of_passes(self, values: Sequence[float]) -> float:
+        return float(np.interp(math.log(self._passes), np.log(FOUND_PASSES), values))

@@ -1,0 +1,89 @@
+"""With which of a prior's networks, and which lambda, the fit of a picture begins."""
+
+from __future__ import annotations
+
+from fieldpack.codec.choice import best_networks
+from fieldpack.codec.goal import Forecast, Goal
+from fieldpack.codec.model import FloatArray
+from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks, nearest_networks
+from fieldpack.codec.trial import Trials
+
+# Trials begin again with a lambda that is farther off, as a ratio; so does the choice of networks.
+_NEAR, _NEAR_ENOUGH_FOR_NETWORKS, _MOST_TRIALS = 1.15, 1.5, 3
+
+
+def start_for(trials: Trials, lambda_: float, passes: int) -> PriorNetworks | None:
+    """Return the networks for a lambda that suit a picture; None where no prior has any.
+
+    Args:
+        trials: Of the picture.
+        lambda_: Loss of a bit a pixel.
+        passes: Of the fit.
+    """
+    candidates = nearest_networks(lambda_, trials.part.shape[2])
+    return best_networks(trials, candidates, lambda_, passes) if candidates else None
+
+
+class StartTowards:
+    """A first lambda with which a fit should come near a goal, and the networks for it.
+
+    Args:
+        image: (H, W, C) float32 in [0, 1].
+        goal: What to come to.
+        trials: Of the picture.
+        passes: Of the fit.
+        use_prior: Whether there may be networks at all.
+
+    Attributes:
+        lambda_: The first.
+        networks: None to do without.
+    """
+
+    def __init__(
+        self, image: FloatArray, goal: Goal, trials: Trials, passes: int, *, use_prior: bool
+    ) -> None:
+        self._goal, self._trials, self._passes = goal, trials, passes
+        self._pixels = image.shape[0] * image.shape[1]
+        forecast = Forecast(image, trials.part, goal, passes)
+        self.lambda_ = self._chosen_for = forecast.first_lambda()
+        self.networks = self._chosen() if use_prior else None
+        for _ in range(_MOST_TRIALS):
+            if self.networks is None:
+                break
+            trial = trials.of_networks(self.networks, self.lambda_, passes)
+            forecast.learn(self.lambda_, trial.bits, trial.distortion)
+            before = self.lambda_
+            is_same = not self.move_to(forecast.first_lambda())
+            if is_same and _ratio(self.lambda_, before) < _NEAR:
+                break
+
+    def move_to(self, lambda_: float) -> bool:
+        """Begin with another lambda; return whether the networks were chosen again for it."""
+        self.lambda_ = lambda_
+        if self.networks is None or self._suits():
+            return False
+        self.networks, self._chosen_for = self._chosen(), lambda_
+        return True
+
+    def _chosen(self) -> PriorNetworks | None:
+        candidates = nearest_networks(self.lambda_, self._trials.part.shape[2])
+        if self._needs_finest():
+            candidates = [c for c in candidates if c.finest == 0]
+        if not candidates:
+            return None
+        wanted = self._goal.payload_bytes
+        bits = 8 * wanted[1] / self._pixels if wanted else None
+        return best_networks(self._trials, candidates, self.lambda_, self._passes, bits)
+
+    def _suits(self) -> bool:
+        if self.networks is not None and self.networks.finest and self._needs_finest():
+            return False
+        return _ratio(self.lambda_, self._chosen_for) < _NEAR_ENOUGH_FOR_NETWORKS
+
+    def _needs_finest(self) -> bool:
+        # Lambda may end far from here, and some quality is out of reach without the finest grid.
+        return self._goal.psnr is not None and self.lambda_ < LEAST_SURELY_COARSE_LAMBDA
+
+
+def _ratio(a: float, b: float) -> float:
+    return max(a / b, b / a)

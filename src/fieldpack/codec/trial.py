@@ -1,0 +1,115 @@
+"""Short fits of a part of a picture, which tell what fits of the whole would come to."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fieldpack.codec.fit import fit
+from fieldpack.codec.model import FloatArray, ModelShape
+from fieldpack.codec.prior import PriorNetworks
+from fieldpack.codec.schedule import Schedule
+
+_BLOCK, _BLOCK_ROWS, _BLOCK_COLUMNS = 64, 4, 6
+# Seams between blocks would cost more with some networks than with others: what is so near to one
+# does not count.
+_SEAM = 3
+_MOST_PASSES = 30
+
+
+class Trial(NamedTuple):
+    """What a short fit came to; bits a pixel that counts, without the networks'."""
+
+    loss: float
+    distortion: float
+    bits: float
+
+
+class Trials:
+    """Short fits of a part of one picture.
+
+    Args:
+        image: (H, W, C) float32 in [0, 1].
+        weights: (H, W, C) of each sample, as for `fit`.
+        threads: Threads of the engine; the results do not depend on them.
+        seed: Of the first networks and the noise.
+
+    Attributes:
+        part: The part, (h, w, C).
+    """
+
+    def __init__(
+        self,
+        image: FloatArray,
+        weights: FloatArray | None = None,
+        threads: int = 1,
+        seed: int = 0,
+    ) -> None:
+        self.part, counts = mosaic(image)
+        self._weights = None if counts.all() else counts
+        if weights is not None:
+            self._weights = mosaic(weights)[0] * counts
+            if not self._weights.any():
+                self.part, counts, self._weights = image, np.ones_like(image), weights
+        self._share = float(counts.mean())
+        self._threads, self._seed = threads, seed
+        self._done: dict[tuple[PriorNetworks, float, int], Trial] = {}
+
+    def of_networks(self, networks: PriorNetworks, lambda_: float, passes: int) -> Trial:
+        """Fit latents to a prior's networks, for the choice of those of a fit of `passes`."""
+        key = (networks, lambda_, passes)
+        if key not in self._done:
+            schedule = Schedule.with_prior(trial_passes(passes), lambda_, mobility=0)
+            self._done[key] = self.of_schedule(networks.shape, lambda_, schedule, networks)
+        return self._done[key]
+
+    def of_schedule(
+        self,
+        shape: ModelShape,
+        lambda_: float,
+        schedule: Schedule,
+        networks: PriorNetworks | None = None,
+    ) -> Trial:
+        """Fit as a schedule says, from scratch if there are no networks."""
+        fitted = fit(
+            self.part,
+            shape,
+            lambda_ / self._share,
+            schedule,
+            prior=networks,
+            weights=self._weights,
+            threads=self._threads,
+            seed=self._seed,
+        )
+        bits = sum(fitted.bits) / (self.part.shape[0] * self.part.shape[1] * self._share)
+        return Trial(fitted.distortion + lambda_ * bits, fitted.distortion, bits)
+
+
+def trial_passes(passes: int) -> int:
+    """Passes of the trials before a fit with a prior that takes so many."""
+    return min(passes // 2, _MOST_PASSES)
+
+
+def mosaic(image: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return blocks spread evenly over a picture (H, W, C), side by side, and which samples count.
+
+    Both (h, w, C), the second 0 near seams, else 1. A small picture is returned as it is.
+    """
+    height, width = image.shape[:2]
+    if height < _BLOCK * _BLOCK_ROWS or width < _BLOCK * _BLOCK_COLUMNS:
+        return image, np.ones_like(image)
+    rows = np.linspace(0, height - _BLOCK, _BLOCK_ROWS).round().astype(int)
+    columns = np.linspace(0, width - _BLOCK, _BLOCK_COLUMNS).round().astype(int)
+    part = np.concatenate(
+        [
+            np.concatenate([image[y : y + _BLOCK, x : x + _BLOCK] for x in columns], axis=1)
+            for y in rows
+        ]
+    )
+    counts = np.ones_like(part)
+    for y in range(_BLOCK, len(part), _BLOCK):
+        counts[y - _SEAM : y + _SEAM] = 0
+    for x in range(_BLOCK, part.shape[1], _BLOCK):
+        counts[:, x - _SEAM : x + _SEAM] = 0
+    return part, counts

@@ -125,33 +125,44 @@ def watch_fits(pictures: Sequence[FloatArray]) -> None:
 
 
 def change_lambda(pictures: Sequence[FloatArray]) -> None:
-    """Print the responses to a change of lambda, of bits and of distortion."""
+    """Print the responses to a change of lambda, of bits and of distortion.
+
+    Behind them, what share of them is pending at the next checkpoint.
+    """
     for passes in FOUND_PASSES:
-        responses: dict[float, list[tuple[float, float]]] = defaultdict(list)
+        responses: dict[float, list[FloatArray]] = defaultdict(list)
+        seen: list[FloatArray] = []
         for lambda_ in LAMBDAS:
             for image in pictures:
                 networks = chosen(image, lambda_, passes)
-                plain = fit_for(image, lambda_, passes, networks)
+                watched = Recorder(lambda_)
+                plain = come_to(fit_for(image, lambda_, passes, networks, watched))
                 changed = fit_for(image, lambda_ * math.exp(CHANGE), passes, networks)
-                responses[0.0].append(response(plain, changed))
+                responses[0.0].append(response(plain, come_to(changed)))
                 for index, checkpoint in enumerate(CHECKPOINTS):
                     recorder = Recorder(lambda_, index)
                     changed = fit_for(image, lambda_, passes, networks, recorder)
-                    responses[checkpoint].append(response(plain, changed))
-        means = {checkpoint: np.mean(values, axis=0) for checkpoint, values in responses.items()}
-        print("_RESPONSES", passes)
+                    responses[checkpoint].append(response(plain, come_to(changed)))
+                    if index + 1 < len(CHECKPOINTS):
+                        then = response(watched.seen[index + 1], recorder.seen[index + 1])
+                        seen.append(np.stack([then, responses[checkpoint][-1]]))
+        means = [np.mean(values, axis=0) for values in responses.values()]
+        pending = 1 - np.divide(*np.mean(seen, axis=0))
+        print("_RESPONSES, _PENDING", passes)
         for name, index in (("bits", 0), ("distortion", 1)):
-            print(
-                "   ", name, [round(float(mean[index]), 3) for mean in means.values()], flush=True
-            )
+            row = [round(float(mean[index]), 3) for mean in means]
+            print("   ", name, row, round(float(pending[index]), 2), flush=True)
 
 
-def response(plain: Fitted, changed: Fitted) -> tuple[float, float]:
+def come_to(fitted: Fitted) -> tuple[float, float]:
+    """Bits and distortion."""
+    return sum(fitted.bits), fitted.distortion
+
+
+def response(plain: tuple[float, float], changed: tuple[float, float]) -> FloatArray:
     """How ln(bits) fell and ln(distortion) grew, for 1 more of ln(lambda)."""
-    return (
-        math.log(sum(plain.bits) / sum(changed.bits)) / CHANGE,
-        math.log(changed.distortion / plain.distortion) / CHANGE,
-    )
+    falls = math.log(plain[0] / changed[0]), math.log(changed[1] / plain[1])
+    return np.array(falls, np.float32) / CHANGE
 
 
 def middle(picture: NDArray[np.uint8]) -> FloatArray:

@@ -22,10 +22,9 @@ from fieldpack.codec.schedule import Schedule
 
 Latents = Sequence[FloatArray]
 
-# After the fit: rounds of its last passes again, a share of all; how little they respond to
-# ln(lambda), and how far to go beyond the goal.
-_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 8, 0.12, 8
-_SHORT_RESPONSE, _LARGEST_PUSH, _OVERSHOOT = 0.06, 1.5, 1.3
+# After the fit: rounds of its last passes again, a share of all; and how far to go beyond the goal.
+_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 8, 0.06, 8
+_LARGEST_PUSH, _OVERSHOOT = 1.5, 1.3
 _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
 _HARMLESS = 0.03  # excess that wider dead zones may make up for
 _CORRECTIONS, _STEPS = 4, 10
@@ -78,6 +77,7 @@ def _near(
     below: Latents | None = None
     soft = schedule.soft_passes
     passes = min(max(_LEAST_ROUND, round(_ROUND_SHARE * schedule.passes)), soft)
+    response = control.response_at(1 - passes / soft)
     fit_lambda, push = control.effective_lambda, 0.0
     for number in range(_ROUNDS + 1):
         moving = [trainer.latents(k) for k in range(grids)]
@@ -95,7 +95,7 @@ def _near(
             trainer.set_latents(k, grid)
         # A few passes follow lambda only in part: push harder as long as it is the same side.
         push += _OVERSHOOT * excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
-        change = min(max(push / _SHORT_RESPONSE, -_LARGEST_PUSH), _LARGEST_PUSH)
+        change = min(max(push / response, -_LARGEST_PUSH), _LARGEST_PUSH)
         lambda_ = fit_lambda * math.exp(change)
         for step in range(passes):
             now = schedule.at(soft - passes + step)

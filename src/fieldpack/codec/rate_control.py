@@ -74,9 +74,11 @@ _RESPONSES = (
     (0.45, 0.40, 0.33, 0.26, 0.17, 0.08),
     (0.50, 0.45, 0.38, 0.32, 0.23, 0.12),
 )
+# What share of that has not come about yet at the next checkpoint, and so on.
+_PENDING = (0.6, 0.35, 0.2)
 _FIRST_TRUST = 0.5  # the share of an error at the first checkpoint that is made up for
 # Steps have a size of their own, so that lambdas farther from the first would bring little more.
-_LARGEST_CHANGE = 1.0  # of ln(lambda)
+_FARTHEST = 1.0  # from the first, as a difference of ln(lambda)
 # By how much ln(bytes) falls from one fit to the next.
 _ELASTICITY = 0.5
 # The networks' quantisation still adds something.
@@ -108,6 +110,7 @@ class RateControl:
         self._first_lambda = lambda_
         self._passes = passes
         self._next = 0
+        self._pending = 0.0  # what the excess will still fall by
 
     def is_due(self, progress: float) -> bool:
         """Whether, after this part of the fit (0 to 1), its latents should be looked at."""
@@ -128,15 +131,17 @@ class RateControl:
         else:
             excess = self.goal.excess(self.goal.psnr_of(trainer.distortion(parameters) / ratio))
             excess -= 2 * LEFT_FOR_QUANTISATION
-        # What earlier changes will still bring about is as much as one of now would: they do not
-        # add up.
-        start, *responses = (self._of_passes(column) for column in zip(*_RESPONSES, strict=True))
-        change = excess / responses[index] * (_FIRST_TRUST if index == 0 else 1)
-        change = min(max(change, -_LARGEST_CHANGE), _LARGEST_CHANGE)
-        first = self._first_lambda
-        self.lambda_ = min(max(first * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
-        share = (responses[index] - [*responses, 0.0][index + 1]) / start
-        self.effective_lambda *= (self.lambda_ / first) ** share
+        response = self.response_at(CHECKPOINTS[index])
+        self._pending *= self._of_passes(_PENDING)
+        trust = _FIRST_TRUST if index == 0 else 1.0
+        change = trust * (excess - self._pending) / response
+        before, first = self.lambda_, self._first_lambda
+        wanted = math.log(before / first) + change
+        wanted = min(max(wanted, -_FARTHEST), _FARTHEST)
+        self.lambda_ = min(max(first * math.exp(wanted), LEAST_LAMBDA), MOST_LAMBDA)
+        effect = math.log(self.lambda_ / before) * response
+        self._pending += effect
+        self.effective_lambda *= math.exp(effect / self.response_at(0.0))
 
     def following(self, value: float) -> float:
         """The first lambda of another fit, after this one came to a size or PSNR."""
@@ -147,6 +152,11 @@ class RateControl:
             excess = self.left + math.copysign(_CAUTION, self.left)
         change = min(max(excess / _ELASTICITY, -_LARGEST_CORRECTION), _LARGEST_CORRECTION)
         return min(max(self.effective_lambda * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
+
+    def response_at(self, progress: float) -> float:
+        """By how much the excess falls for 1 more of ln(lambda) from this part of the fit on."""
+        responses = [self._of_passes(column) for column in zip(*_RESPONSES, strict=True)]
+        return float(np.interp(progress, (0.0, *CHECKPOINTS, 1.0), [*responses, 0.0]))
 
     def _of_passes(self, values: Sequence[float]) -> float:
         return float(np.interp(math.log(self._passes), np.log(FOUND_PASSES), values))

@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from fieldpack._engine import Trainer
 from fieldpack.codec.choice import best_networks
-from fieldpack.codec.encoder import schedule_for
 from fieldpack.codec.fit import Fitted, fit
 from fieldpack.codec.goal import FOUND_LAMBDAS, FOUND_PASSES, Goal, theory
 from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.rate_control import CHECKPOINTS, LAMBDAS, RateControl
+from fieldpack.codec.schedule import schedule_for
 from fieldpack.codec.trial import Trials
 from prior.train import read, training_files
 

@@ -14,6 +14,11 @@ from fieldpack.codec.trial import Trials
 _MOST_BITS, _DEAR_LAMBDA, _LONG_FIT = 0.31, 0.004, 420
 # Where trials hardly see a difference, flat latents may end 10 % worse and at most 2 % better.
 _FLAT_DOUBT = 1.03
+# Networks that move make up for more where latents are a pyramid. Before fits of at least so many
+# passes, a longer trial with such networks decides if the loss of flat latents, as a ratio, is
+# between these.
+_FEWEST_FOR_LONGER_TRIALS, _LONGER_TRIAL = 70, 60
+_SURELY_FLAT, _SURELY_NOT_FLAT, _FLAT_DOUBT_WHEN_MOVING = 0.78, 1.04, 0.97
 _FEWEST_FROM_SCRATCH, _MOST_FROM_SCRATCH = 30, 150
 
 
@@ -26,8 +31,9 @@ def best_networks(
 ) -> PriorNetworks:
     """Return the networks with which a part of a picture, fitted briefly, has the least loss.
 
-    They do not move while they are compared. Whether they have the finest grid follows from the
-    bits that the part takes without, or from those that the picture is to have.
+    Whether they have the finest grid follows from the bits that the part takes without, or from
+    those that the picture is to have. Where the others that are left are close, networks of a flat
+    start and of a pyramid are compared a second time, moving.
 
     Args:
         trials: Of the picture.
@@ -43,14 +49,30 @@ def best_networks(
             bits = trials.of_networks(coarse[0], lambda_, passes).bits
         needs_finest = bits > _bits_without_finest(lambda_, passes)
         candidates = [c for c in candidates if (c.finest == 0) == needs_finest]
-    if len(candidates) == 1:
-        return candidates[0]
+    best = [
+        min(kind, key=lambda c: trials.of_networks(c, lambda_, passes).loss)
+        if len(kind) > 1
+        else kind[0]
+        for is_flat in (False, True)
+        if (kind := [c for c in candidates if c.is_flat == is_flat])
+    ]
+    if len(best) == 1:
+        return best[0]
+    pyramid, flat = best
+    return flat if _suits_flat(trials, pyramid, flat, lambda_, passes) else pyramid
 
-    def judged(networks: PriorNetworks) -> float:
-        loss = trials.of_networks(networks, lambda_, passes).loss
-        return loss * _FLAT_DOUBT if networks.is_flat else loss
 
-    return min(candidates, key=judged)
+def _suits_flat(
+    trials: Trials, pyramid: PriorNetworks, flat: PriorNetworks, lambda_: float, passes: int
+) -> bool:
+    loss_of_flat = trials.of_networks(flat, lambda_, passes).loss
+    ratio = loss_of_flat / trials.of_networks(pyramid, lambda_, passes).loss
+    is_doubtful = _SURELY_FLAT < ratio < _SURELY_NOT_FLAT
+    if not is_doubtful or not trials.are_of_a_part or passes < _FEWEST_FOR_LONGER_TRIALS:
+        return ratio * _FLAT_DOUBT < 1
+    loss_of_flat = trials.of_moving_networks(flat, lambda_, _LONGER_TRIAL).loss
+    ratio = loss_of_flat / trials.of_moving_networks(pyramid, lambda_, _LONGER_TRIAL).loss
+    return ratio * _FLAT_DOUBT_WHEN_MOVING < 1
 
 
 def _bits_without_finest(lambda_: float, passes: int) -> float:

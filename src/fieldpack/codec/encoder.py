@@ -20,7 +20,7 @@ from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.refinement import refine
-from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.schedule import Schedule, schedule_for
 from fieldpack.codec.start import StartTowards, start_for
 from fieldpack.codec.structure import Structure
 from fieldpack.codec.trial import Trials
@@ -34,7 +34,6 @@ SCRATCH_PASSES = {1: 30, 2: 100, 3: 250, 4: 500, 5: 1000, 6: 2000, 7: 4000, 8: 6
 """Passes by effort where all networks have to be learned."""
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
-_FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and a pass takes longer
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 _LARGE_MODEL_EFFORT = 6
 _LEAST_FLAT_EFFORT, _MOST_FLAT_LAMBDA = 3, 1.5e-3  # without a prior
@@ -262,18 +261,6 @@ def _scratch_schedule(job: _Job, shape: ModelShape, lambda_: float) -> Schedule:
         and is_flat_better(job.trials(), shape, lambda_, passes)
     )
     return Schedule.of(passes, lambda_, is_flat=is_flat, finest=finest)
-
-
-def schedule_for(
-    passes: int, lambda_: float, prior: PriorNetworks, mobility: float = 1.0
-) -> Schedule:
-    """The schedule of a fit that takes the time of so many passes with a prior's usual networks."""
-    if prior.is_flat:
-        passes = round(_FLAT_SHARE * passes)
-    if prior.finest:
-        # Without the finest grid, a pass takes some two thirds of the time.
-        passes += passes // 2
-    return Schedule.with_prior(passes, lambda_, mobility)
 
 
 def _integers(latents: Sequence[FloatArray]) -> Latents:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 
+from fieldpack.codec.prior import PriorNetworks
+
 _LEAST_ANALYSED_LAMBDA = 2e-5
 _FEWEST_FOR_NETWORKS = 35  # passes
 _MANY_STEPS = 250
 _SHORTEST_WARM_UP = 16  # passes
 _LEAST_CONTEXT_BITS = 45.0
 _MOST_WITHOUT_CONTEXTS = 40  # passes
+_FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and a pass takes longer
 
 
 @dataclass(frozen=True)
@@ -162,3 +165,15 @@ class Schedule:
             last + (first - last) * falling,
             (last_network + (first_network - last_network) * falling) * warm,
         )
+
+
+def schedule_for(
+    passes: int, lambda_: float, prior: PriorNetworks, mobility: float = 1.0
+) -> Schedule:
+    """The schedule of a fit that takes the time of so many passes with a prior's usual networks."""
+    if prior.is_flat:
+        passes = round(_FLAT_SHARE * passes)
+    if prior.finest:
+        # Without the finest grid, a pass takes some two thirds of the time.
+        passes += passes // 2
+    return Schedule.with_prior(passes, lambda_, mobility)

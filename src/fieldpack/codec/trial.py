@@ -9,7 +9,7 @@ import numpy as np
 from fieldpack.codec.fit import fit
 from fieldpack.codec.model import FloatArray, ModelShape
 from fieldpack.codec.prior import PriorNetworks
-from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.schedule import Schedule, schedule_for
 
 _BLOCK, _BLOCK_ROWS, _BLOCK_COLUMNS = 64, 4, 6
 # Seams between blocks would cost more with some networks than with others: what is so near to one
@@ -37,6 +37,7 @@ class Trials:
 
     Attributes:
         part: The part, (h, w, C).
+        are_of_a_part: Whether it is less than the picture, so that a trial takes less than a fit.
     """
 
     def __init__(
@@ -52,15 +53,23 @@ class Trials:
             self._weights = mosaic(weights)[0] * counts
             if not self._weights.any():
                 self.part, counts, self._weights = image, np.ones_like(image), weights
+        self.are_of_a_part = self.part.shape != image.shape
         self._share = float(counts.mean())
         self._threads, self._seed = threads, seed
-        self._done: dict[tuple[PriorNetworks, float, int], Trial] = {}
+        self._done: dict[tuple[PriorNetworks, float, Schedule], Trial] = {}
 
     def of_networks(self, networks: PriorNetworks, lambda_: float, passes: int) -> Trial:
-        """Fit latents to a prior's networks, for the choice of those of a fit of `passes`."""
-        key = (networks, lambda_, passes)
+        """Fit latents to a prior's networks as they are, briefly, before a fit of `passes`."""
+        schedule = Schedule.with_prior(trial_passes(passes), lambda_, mobility=0)
+        return self._once(networks, lambda_, schedule)
+
+    def of_moving_networks(self, networks: PriorNetworks, lambda_: float, passes: int) -> Trial:
+        """Fit latents and networks in so many passes, as the encoder counts them."""
+        return self._once(networks, lambda_, schedule_for(passes, lambda_, networks))
+
+    def _once(self, networks: PriorNetworks, lambda_: float, schedule: Schedule) -> Trial:
+        key = (networks, lambda_, schedule)
         if key not in self._done:
-            schedule = Schedule.with_prior(trial_passes(passes), lambda_, mobility=0)
             self._done[key] = self.of_schedule(networks.shape, lambda_, schedule, networks)
         return self._done[key]
 

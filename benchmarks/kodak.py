@@ -2,6 +2,7 @@
 
     python benchmarks/kodak.py --data DIR [--efforts 5 9] [--pictures kodim01 kodim02]
     python benchmarks/kodak.py --data DIR --efforts 9 --prior none
+    python benchmarks/kodak.py --data DIR --efforts 1 3 5 7 9 --avif
     python benchmarks/kodak.py --plot-only
 
 DIR contains kodak/ and, for BD-rates, anchors/ with kodak_published_mean.csv (columns codec, bpp,
@@ -11,13 +12,15 @@ Every picture is written to a file by the command `fieldpack encode` and read ba
 `fieldpack decode`; bits are those of the file, PSNR that of all 8-bit RGB samples of the picture
 that comes back, seconds those of the whole commands. results/kodak.json is written after every
 run, and a later call skips what it holds already. Without the prior, they go to
-results/kodak-scratch.json.
+results/kodak-scratch.json. With --avif, AVIF is measured in the same call, through Pillow and in
+this process, so that its seconds lack what a command needs to begin and end.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import io
 import json
 import subprocess
 import sys
@@ -42,6 +45,8 @@ PLOT = Path(__file__).parent.parent / "docs" / "kodak.png"
 PICTURES = [f"kodim{i:02d}" for i in range(1, 25)]
 LAMBDAS = (0.0001, 0.0003, 0.001, 0.004, 0.015)  # about 1.5 to 0.1 bits a pixel
 FEWEST_LAMBDAS = 4
+AVIF_QUALITIES = (20, 35, 50, 65, 80, 90)
+AVIF_SETTINGS: dict[str, Any] = {"subsampling": "4:4:4", "speed": 4, "advanced": {"tune": "psnr"}}
 MEAN_ANCHOR, PICTURE_ANCHOR = "vtm_444", "coolchic_5.0"
 
 Run = dict[str, Any]
@@ -62,6 +67,7 @@ def main() -> None:
         help="skip what the results hold already; --no-resume measures it again",
     )
     parser.add_argument("--prior", choices=NAMES, default="auto", help="as encode has it")
+    parser.add_argument("--avif", action="store_true", help="measure AVIF, too, before the rest")
     parser.add_argument("--plot-only", action="store_true", help="only draw docs/kodak.png")
     options = parser.parse_args()
     name_of_results = NAMES["auto" if options.plot_only else options.prior]
@@ -75,6 +81,9 @@ def main() -> None:
     results |= {"anchors": read_anchors(options.data / "anchors") or results["anchors"]}
     done = {_key(run) for run in results["runs"]} if options.resume else set()
     about = describe(("numpy", "pillow"))
+    if options.avif:
+        results["avif"] = measure_avif(originals, results["anchors"])
+        save(name_of_results, results, about)
     for effort in options.efforts:
         for name, path in originals.items():
             for lambda_ in options.lambdas:
@@ -116,6 +125,32 @@ def measure(path: Path, effort: int, lambda_: float, threads: int, prior: str) -
         "decode_seconds": round(decode_seconds, 3),
         "parts": parts(data),
     }
+
+
+def measure_avif(originals: dict[str, Path], anchors: dict[str, Any]) -> dict[str, Any]:
+    """Return AVIF's mean bits, PSNR and seconds by quality, and its BD-rate in %."""
+    means = []
+    for quality in AVIF_QUALITIES:
+        rows = []
+        for path in originals.values():
+            samples, out = _samples(path), io.BytesIO()
+            start = time.perf_counter()
+            Image.fromarray(samples).save(out, "AVIF", quality=quality, **AVIF_SETTINGS)
+            encoded = time.perf_counter()
+            with Image.open(out) as image:
+                decoded = np.asarray(image.convert("RGB"))
+            seconds = encoded - start, time.perf_counter() - encoded
+            bpp = 8 * len(out.getvalue()) / (samples.shape[0] * samples.shape[1])
+            rows.append((bpp, psnr(samples, decoded, 255), *seconds))
+        keys = ("bpp", "psnr", "encode_seconds", "decode_seconds")
+        row = dict(zip(keys, np.mean(rows, axis=0).tolist(), strict=True))
+        means.append({"quality": quality, "pictures": len(rows), **row})
+        print("AVIF", {key: round(value, 3) for key, value in means[-1].items()}, flush=True)
+    measured: dict[str, Any] = {"settings": AVIF_SETTINGS, "means": means}
+    if anchors and len(originals) == len(PICTURES):
+        curve = [[row["bpp"], row["psnr"]] for row in means]
+        measured["bd_rate_mean_curve"] = _bd_rate(curve, anchors["means"][MEAN_ANCHOR])
+    return measured
 
 
 def parts(data: bytes) -> dict[str, Any]:
@@ -215,6 +250,10 @@ def plot(results: dict[str, Any]) -> None:
         for name, style in ((MEAN_ANCHOR, "k--"), (PICTURE_ANCHOR, "k:")):
             bpp, quality = zip(*results["anchors"]["means"][name], strict=True)
             axes.plot(bpp, quality, style, linewidth=1, label=labels[name])
+        if avif := results.get("avif"):
+            rows = sorted((row["bpp"], row["psnr"]) for row in avif["means"])
+            label = f"AVIF ({avif['bd_rate_mean_curve']:+.1f} %)"
+            axes.plot(*zip(*rows, strict=True), "k-.", linewidth=1, label=label)
     points_shown: Curve = []
     for effort in results["summary"]:
         points = [[p["bpp"], p["psnr"]] for p in effort["means"] if p["pictures"] == most]

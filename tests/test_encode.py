@@ -106,14 +106,19 @@ def test_noise_does_not_blow_up(channels, lambda_):
     assert len(fieldpack.encode(samples, effort=2, lambda_=lambda_)) <= 1.1 * samples.size
 
 
-@pytest.mark.parametrize(("channels", "fits"), [(3, 3), (4, 1)])
+@pytest.mark.parametrize(("channels", "fits"), [(3, 8), (4, 1)])
 def test_only_a_priors_networks_are_tried_in_several_ways(monkeypatch, channels, fits):
     seen = []
     once = encoder.fit
     monkeypatch.setattr(encoder, "fit", lambda *a, **k: seen.append(a) or once(*a, **k))
     samples = np.random.default_rng(0).integers(0, 256, (24, 32, channels), np.uint8)
-    fieldpack.encode(samples, effort=2)
+    states = []
+    fieldpack.encode(samples, effort=2, callback=states.append)
     assert len(seen) == fits
+    # They are told as one.
+    steps = [state.step for state in states]
+    assert steps == sorted(steps)
+    assert {state.passes for state in states} == {steps[-1] + 1}
 
 
 def test_values_between_pixels():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
 from fieldpack.codec.payload import Latents, read_pyramid, write_constant, write_pyramid
-from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks
+from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks, near_networks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.refinement import refine
@@ -39,6 +40,10 @@ _LARGE_MODEL_EFFORT = 6
 _LEAST_FLAT_EFFORT, _MOST_FLAT_LAMBDA = 3, 1.5e-3  # without a prior
 # Without a prior, long fits have the finest grid up to a larger lambda.
 _LONG_FIT, _LEAST_COARSE_LAMBDA_OF_LONG_FITS = 2000, 0.0076
+# Pictures of fewer pixels are tried with several networks, and the best of these several times, as
+# they move by so much of their step sizes; each time with a share of the passes, at last with more.
+_FEW_PIXELS, _FIRST_MOBILITY, _OTHER_MOBILITIES = 70_000, 0.3, (0.0, 0.1, 1.0)
+_SHARE_OF_TRIES, _SHARE_OF_LAST = 0.5, 4.0
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
 
 
@@ -96,23 +101,48 @@ def encode_pyramid(
     job = _Job(image, weights, structure, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
         return _encode_to(lambda_, job)
+    if use_prior and job.is_small and effort > 1:
+        networks = near_networks(lambda_, image.shape[2])
+        if networks:
+            return _best_of_several(job, lambda_, networks)
     prior = start_for(job.trials(), lambda_, PASSES[effort]) if use_prior else None
-    mobilities = _mobilities(job, prior)
-    tries = [
-        _encode(
-            job.part(i, len(mobilities)), lambda_, prior, mobility, has_rivals=len(mobilities) > 1
+    return _encode(job, lambda_, prior)[0]
+
+
+def _best_of_several(job: _Job, lambda_: float, networks: list[PriorNetworks]) -> EncodedPyramid:
+    """Try networks, then how far they may move, and then take time for what was best.
+
+    What pays for a small picture only trying tells.
+    """
+    shares = [_SHARE_OF_TRIES] * (len(networks) + len(_OTHER_MOBILITIES)) + [_SHARE_OF_LAST]
+    tries: list[_Try] = []
+
+    def attempt(prior: PriorNetworks, mobility: float) -> None:
+        number = len(tries)
+        part = job.part(sum(shares[:number]), shares[number], sum(shares))
+        encoded, loss = _encode(
+            part, lambda_, prior, mobility, share=shares[number], has_rivals=True
         )
-        for i, mobility in enumerate(mobilities)
-    ]
-    return min(tries, key=lambda tried: tried[1])[0]
+        tries.append(_Try(loss, number, prior, mobility, encoded))
+
+    for prior in networks:
+        attempt(prior, _FIRST_MOBILITY)
+    best = min(tries)
+    for mobility in _OTHER_MOBILITIES:
+        attempt(best.prior, mobility)
+    best = min(tries)
+    attempt(best.prior, best.mobility)
+    return min(tries).encoded
 
 
-def _mobilities(job: _Job, prior: PriorNetworks | None) -> tuple[float, ...]:
-    """How far a prior's networks may move: what pays for a small picture only trying tells."""
-    height, width, _ = job.image.shape
-    if height * width >= _MEDIUM_PICTURE or prior is None or job.effort == 1:
-        return (1.0,)
-    return (0.0, 0.1, 1.0)
+class _Try(NamedTuple):
+    """One of several fits; the number decides between equal losses."""
+
+    loss: float
+    number: int
+    prior: PriorNetworks
+    mobility: float
+    encoded: EncodedPyramid
 
 
 @dataclass(frozen=True)
@@ -128,18 +158,24 @@ class _Job:
     threads: int
     callback: Callable[[Progress], None] | None
 
+    @property
+    def is_small(self) -> bool:
+        """Whether networks that move far are a large part of what there is to store."""
+        height, width, _ = self.image.shape
+        return bool(height * width < _FEW_PIXELS)
+
     def trials(self) -> Trials:
         return Trials(self.image, self.weights, self.threads, self.seed)
 
-    def part(self, index: int, count: int) -> _Job:
+    def part(self, before: float, share: float, whole: float) -> _Job:
         """One of several fits that follow each other: to the callback, they are one."""
-        tell = self.callback
-        if tell is None or count == 1:
+        tell, passes = self.callback, round(whole * PASSES[self.effort])
+        if tell is None:
             return self
 
         def shifted(progress: Progress) -> None:
-            step = progress.step + index * progress.passes
-            tell(replace(progress, step=step, passes=count * progress.passes))
+            done = (before + share * (progress.step + 1) / progress.passes) / whole
+            tell(replace(progress, step=max(round(done * passes), 1) - 1, passes=passes))
 
         return replace(self, callback=shifted)
 
@@ -153,7 +189,8 @@ def _encode_to(goal: Goal, job: _Job) -> EncodedPyramid:
         lambda_, prior = start.lambda_, start.networks
         passes = PASSES[job.effort] if prior is not None else SCRATCH_PASSES[job.effort]
         control = RateControl(goal, lambda_, passes)
-        encoded, value = _encode(job, lambda_, prior, _mobilities(job, prior)[0], control)
+        mobility = _FIRST_MOBILITY if job.is_small else 1.0
+        encoded, value = _encode(job, lambda_, prior, mobility, control)
         miss = (not encoded.is_met, goal.miss(value) + abs(control.left))
         if best is None or miss < least_miss:
             best, least_miss = encoded, miss
@@ -172,12 +209,13 @@ def _encode(
     job: _Job,
     lambda_: float,
     prior: PriorNetworks | None,
-    mobility: float,
+    mobility: float = 1.0,
     control: RateControl | None = None,
     *,
+    share: float = 1.0,
     has_rivals: bool = False,
 ) -> tuple[EncodedPyramid, float]:
-    """Return a coded pyramid and the size or PSNR that it has.
+    """Return a coded pyramid, fitted with a share of the passes, and the size or PSNR that it has.
 
     If there is no goal, its loss, or 0 where there are no rivals to compare it with.
     """
@@ -188,7 +226,7 @@ def _encode(
         schedule = _scratch_schedule(job, shape, lambda_)
     else:
         shape = prior.shape
-        schedule = schedule_for(PASSES[effort], lambda_, prior, mobility)
+        schedule = schedule_for(round(share * PASSES[effort]), lambda_, prior, mobility)
     if control is not None:
         control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, prior)
     fitted = fit(

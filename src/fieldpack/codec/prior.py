@@ -29,6 +29,7 @@ SIGNATURE = b"FPRI"
 # Where a bit is dear, there is none for latents at the picture's own resolution. Sets with and
 # without them overlap: it depends on the picture.
 _OVERLAP = 2.899  # as a ratio of lambdas
+_WORTH = 3.4  # trying, as a ratio of lambdas
 LEAST_SURELY_COARSE_LAMBDA = 0.0029
 """Below, few pictures do without the finest grid, and their best qualities are out of reach."""
 
@@ -90,6 +91,15 @@ def nearest_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
         if distance(s) == of_kind and of_kind <= max(min(least), math.log(_OVERLAP))
     ]
     return sorted(nearest, key=lambda s: (distance(s), s.finest, s.is_flat))
+
+
+def near_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
+    """Return the shipped sets that may be worth trying for a lambda, of every kind."""
+    return [
+        s
+        for s in load_prior(SHIPPED)
+        if s.shape.channels == channels and abs(math.log(s.lambda_ / lambda_)) < math.log(_WORTH)
+    ] or nearest_networks(lambda_, channels)
 
 
 @lru_cache

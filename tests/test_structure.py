@@ -162,7 +162,7 @@ def test_the_engine_wants_room_for_a_window(size):
         Trainer(image, None, engine_model(shape), 1).compare_structure(1, 0)
 
 
-@pytest.mark.parametrize(("size", "effort"), [((96, 144), 3), ((240, 256), 2)])
+@pytest.mark.parametrize(("size", "effort"), [((96, 144), 3), ((272, 288), 2)])
 def test_tuning_makes_smaller_files_of_more_similarity(size, effort):
     samples = np.rint(255 * picture(*size)).astype(np.uint8)
 

@@ -22,8 +22,9 @@ from fieldpack.codec.schedule import Schedule
 
 Latents = Sequence[FloatArray]
 
-# After the fit: rounds of its last passes again, a share of all; and how far to go beyond the goal.
-_ROUNDS, _ROUND_SHARE, _LEAST_ROUND = 8, 0.06, 8
+# After the fit: rounds of its last passes again, a share of all, and more of them in every further
+# one; and how far to go beyond the goal.
+_ROUNDS, _ROUND_SHARE, _LEAST_ROUND, _LONGER = 6, 0.06, 8, 1.5
 _LARGEST_PUSH, _OVERSHOOT = 1.5, 1.3
 _DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
 _HARMLESS = 0.03  # excess that wider dead zones may make up for
@@ -76,8 +77,7 @@ def _near(
     above: Latents | None = None
     below: Latents | None = None
     soft = schedule.soft_passes
-    passes = min(max(_LEAST_ROUND, round(_ROUND_SHARE * schedule.passes)), soft)
-    response = control.response_at(1 - passes / soft)
+    share, done = max(_LEAST_ROUND / schedule.passes, _ROUND_SHARE), schedule.passes
     fit_lambda, push = control.effective_lambda, 0.0
     for number in range(_ROUNDS + 1):
         moving = [trainer.latents(k) for k in range(grids)]
@@ -95,7 +95,10 @@ def _near(
             trainer.set_latents(k, grid)
         # A few passes follow lambda only in part: push harder as long as it is the same side.
         push += _OVERSHOOT * excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
-        change = min(max(push / response, -_LARGEST_PUSH), _LARGEST_PUSH)
+        passes = min(round(share * schedule.passes), soft)
+        share *= _LONGER
+        response = control.response_at(1 - passes / soft)
+        change = min(max(push / max(response, 1e-3), -_LARGEST_PUSH), _LARGEST_PUSH)
         lambda_ = fit_lambda * math.exp(change)
         for step in range(passes):
             now = schedule.at(soft - passes + step)
@@ -106,17 +109,19 @@ def _near(
                 noise=now.noise,
                 lambda_=lambda_,
                 seed=seed,
-                step=schedule.passes + number * passes + step,
+                step=done + step,
                 learning_rate=[now.latent_rate * share for share in schedule.shares(grids)],
                 beta1=schedule.latent_betas[0],
                 beta2=schedule.latent_betas[1],
                 sharing=schedule.sharing,
             )
+        done += passes
     if above is None:
         assert below is not None
         return below
-    if below is None and excess > _HARMLESS:
-        control.left = excess
+    if below is None and meter.check(above):
+        return above
+    is_between = below is not None
     for dead_zone in _DEAD_ZONES:
         if below is not None:
             break
@@ -125,6 +130,8 @@ def _near(
         if meter.excess(fewer) <= 0:
             below = fewer
     near = below is not None
+    if not is_between and (excess > _HARMLESS or not near):
+        control.left = excess
     while below is None:
         # And still: without the finest grid that has anything, at last without all.
         fewer = list(above)

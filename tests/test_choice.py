@@ -76,9 +76,10 @@ def test_a_mosaic_has_blocks_from_all_over_the_picture_and_seams_do_not_count():
     assert (counts[[61, 66, 189]] == 0).all()
     assert (counts[:, [61, 66, 322]] == 0).all()
     assert 0.8 < counts.mean() < 0.9
-    part, counts = mosaic(image())
-    assert part.shape == (60, 90, 3)
-    assert counts.all()
+    for whole in (image(), image(256, 384)):
+        part, counts = mosaic(whole)
+        np.testing.assert_array_equal(part, whole)
+        assert counts.all()
 
 
 def test_trials_of_a_mosaic_tell_what_fits_of_the_picture_come_to():

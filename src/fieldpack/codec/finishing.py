@@ -77,7 +77,7 @@ def _near(
     above: Latents | None = None
     below: Latents | None = None
     soft = schedule.soft_passes
-    share, done = max(_LEAST_ROUND / schedule.passes, _ROUND_SHARE), schedule.passes
+    part, done = max(_LEAST_ROUND / schedule.passes, _ROUND_SHARE), schedule.passes
     fit_lambda, push = control.effective_lambda, 0.0
     for number in range(_ROUNDS + 1):
         moving = [trainer.latents(k) for k in range(grids)]
@@ -95,8 +95,8 @@ def _near(
             trainer.set_latents(k, grid)
         # A few passes follow lambda only in part: push harder as long as it is the same side.
         push += _OVERSHOOT * excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
-        passes = min(round(share * schedule.passes), soft)
-        share *= _LONGER
+        passes = min(round(part * schedule.passes), soft)
+        part *= _LONGER
         response = control.response_at(1 - passes / soft)
         change = min(max(push / max(response, 1e-3), -_LARGEST_PUSH), _LARGEST_PUSH)
         lambda_ = fit_lambda * math.exp(change)

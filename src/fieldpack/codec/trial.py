@@ -37,7 +37,7 @@ class Trials:
 
     Attributes:
         part: The part, (h, w, C).
-        are_of_a_part: Whether it is less than the picture, so that a trial takes less than a fit.
+        share_of_picture: How large it is, 0 to 1, and so how much of a pass's time one here takes.
     """
 
     def __init__(
@@ -53,18 +53,30 @@ class Trials:
             self._weights = mosaic(weights)[0] * counts
             if not self._weights.any():
                 self.part, counts, self._weights = image, np.ones_like(image), weights
-        self.are_of_a_part = self.part.shape != image.shape
+        self.share_of_picture = self.part.size / image.size
         self._share = float(counts.mean())
         self._threads, self._seed = threads, seed
         self._done: dict[tuple[PriorNetworks, float, Schedule], Trial] = {}
 
     def of_networks(self, networks: PriorNetworks, lambda_: float, passes: int) -> Trial:
-        """Fit latents to a prior's networks as they are, briefly, before a fit of `passes`."""
+        """Fit latents to a prior's networks as they are, in `trial_passes`.
+
+        Args:
+            networks: As they stay.
+            lambda_: Loss of a bit a pixel.
+            passes: Of the fit to come.
+        """
         schedule = Schedule.with_prior(trial_passes(passes), lambda_, mobility=0)
         return self._once(networks, lambda_, schedule)
 
     def of_moving_networks(self, networks: PriorNetworks, lambda_: float, passes: int) -> Trial:
-        """Fit latents and networks in so many passes, as the encoder counts them."""
+        """Fit latents and networks.
+
+        Args:
+            networks: To begin with.
+            lambda_: Loss of a bit a pixel.
+            passes: Of the trial, as `schedule_for` counts them.
+        """
         return self._once(networks, lambda_, schedule_for(passes, lambda_, networks))
 
     def _once(self, networks: PriorNetworks, lambda_: float, schedule: Schedule) -> Trial:
@@ -80,7 +92,14 @@ class Trials:
         schedule: Schedule,
         networks: PriorNetworks | None = None,
     ) -> Trial:
-        """Fit as a schedule says, from scratch if there are no networks."""
+        """Fit as a schedule says.
+
+        Args:
+            shape: Sizes of the networks.
+            lambda_: Loss of a bit a pixel.
+            schedule: Of the trial.
+            networks: To begin with; None begins from scratch.
+        """
         fitted = fit(
             self.part,
             shape,
@@ -106,7 +125,9 @@ def mosaic(image: FloatArray) -> tuple[FloatArray, FloatArray]:
     Both (h, w, C), the second 0 near seams, else 1. A small picture is returned as it is.
     """
     height, width = image.shape[:2]
-    if height < _BLOCK * _BLOCK_ROWS or width < _BLOCK * _BLOCK_COLUMNS:
+    rows_of_mosaic, columns_of_mosaic = _BLOCK * _BLOCK_ROWS, _BLOCK * _BLOCK_COLUMNS
+    is_smaller = height < rows_of_mosaic or width < columns_of_mosaic
+    if is_smaller or (height, width) == (rows_of_mosaic, columns_of_mosaic):
         return image, np.ones_like(image)
     rows = np.linspace(0, height - _BLOCK, _BLOCK_ROWS).round().astype(int)
     columns = np.linspace(0, width - _BLOCK, _BLOCK_COLUMNS).round().astype(int)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fieldpack._engine import Trainer, synthesise
-from fieldpack.codec import encoder
+from fieldpack.codec import attempt, encoder
 from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import ModelShape, engine_model, grids_of
@@ -111,5 +111,5 @@ def test_encoding_refines(monkeypatch: pytest.MonkeyPatch) -> None:
         return float(((drawn - image) ** 2).mean() + LAMBDA * 8 * len(payload) / 256**2)
 
     refined = loss()
-    monkeypatch.setattr(encoder, "refine", lambda trainer, parameters, latents, *_: latents)
+    monkeypatch.setattr(attempt, "refine", lambda trainer, parameters, latents, *_: latents)
     assert refined < 0.995 * loss()

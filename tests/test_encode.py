@@ -12,8 +12,8 @@ from PIL import Image
 
 import fieldpack
 from fieldpack import RequestError, SignalError, cli
-from fieldpack.codec import encoder
-from fieldpack.codec.encoder import PASSES
+from fieldpack.codec import attempt
+from fieldpack.codec.effort import PASSES
 from fieldpack.metrics import psnr
 
 
@@ -109,8 +109,8 @@ def test_noise_does_not_blow_up(channels, lambda_):
 @pytest.mark.parametrize(("channels", "fits"), [(3, 8), (4, 1)])
 def test_only_a_priors_networks_are_tried_in_several_ways(monkeypatch, channels, fits):
     seen = []
-    once = encoder.fit
-    monkeypatch.setattr(encoder, "fit", lambda *a, **k: seen.append(a) or once(*a, **k))
+    once = attempt.fit
+    monkeypatch.setattr(attempt, "fit", lambda *a, **k: seen.append(a) or once(*a, **k))
     samples = np.random.default_rng(0).integers(0, 256, (24, 32, channels), np.uint8)
     states = []
     fieldpack.encode(samples, effort=2, callback=states.append)

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fieldpack.codec.encoder import PASSES, encode_pyramid
+from fieldpack.codec.effort import PASSES
+from fieldpack.codec.encoder import encode_pyramid
 from fieldpack.codec.fit import Progress
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.quality import lambda_of_quality

@@ -67,22 +67,23 @@ class StartTowards:
 
     def _chosen(self) -> PriorNetworks | None:
         candidates = nearest_networks(self.lambda_, self._trials.part.shape[2])
-        if self._needs_finest():
-            candidates = [c for c in candidates if c.finest == 0]
+        candidates = [c for c in candidates if self.allows(c)]
         if not candidates:
             return None
         wanted = self._goal.payload_bytes
         bits = 8 * wanted[1] / self._pixels if wanted else None
         return best_networks(self._trials, candidates, self.lambda_, self._passes, bits)
 
+    def allows(self, networks: PriorNetworks) -> bool:
+        """Whether the goal is in reach of networks."""
+        # Lambda may end far from here, and some quality is out of reach without the finest grid.
+        needs_finest = self._goal.psnr is not None and self.lambda_ < LEAST_SURELY_COARSE_LAMBDA
+        return networks.finest == 0 or not needs_finest
+
     def _suits(self) -> bool:
-        if self.networks is not None and self.networks.finest and self._needs_finest():
+        if self.networks is not None and not self.allows(self.networks):
             return False
         return _ratio(self.lambda_, self._chosen_for) < _NEAR_ENOUGH_FOR_NETWORKS
-
-    def _needs_finest(self) -> bool:
-        # Lambda may end far from here, and some quality is out of reach without the finest grid.
-        return self._goal.psnr is not None and self.lambda_ < LEAST_SURELY_COARSE_LAMBDA
 
 
 def _ratio(a: float, b: float) -> float:

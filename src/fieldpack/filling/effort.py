@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fieldpack.codec.encoder import PASSES
+from fieldpack.codec.effort import PASSES
 from fieldpack.errors import RequestError
 
 

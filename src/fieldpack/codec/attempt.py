@@ -1,0 +1,230 @@
+"""One fit of a picture and the bytes that it comes to: fit, quantise, refine, code, verify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from fieldpack import _engine
+from fieldpack.codec.effort import PASSES, scratch_model, scratch_schedule
+from fieldpack.codec.finishing import meet
+from fieldpack.codec.fit import Fitted, Progress, fit
+from fieldpack.codec.goal import Goal
+from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
+from fieldpack.codec.network_coding import Networks
+from fieldpack.codec.payload import Latents, read_pyramid, write_pyramid
+from fieldpack.codec.prior import PriorNetworks
+from fieldpack.codec.quantization import quantize_networks
+from fieldpack.codec.rate_control import RateControl
+from fieldpack.codec.refinement import refine
+from fieldpack.codec.schedule import Schedule, schedule_for
+from fieldpack.codec.structure import Structure
+from fieldpack.codec.trial import Trials
+from fieldpack.errors import FieldpackError
+from fieldpack.metrics import psnr
+
+_LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
+
+
+@dataclass(frozen=True)
+class Job:
+    """What stays the same from one attempt to the next; see `encode_pyramid`."""
+
+    image: FloatArray
+    weights: FloatArray | None
+    structure: Structure | None
+    effort: int
+    use_prior: bool
+    seed: int
+    threads: int
+    callback: Callable[[Progress], None] | None
+
+    @cached_property
+    def trials(self) -> Trials:
+        """Short fits of a part of the picture; what was tried once is remembered."""
+        return Trials(self.image, self.weights, self.threads, self.seed)
+
+    def part(self, before: float, share: float, whole: float) -> Job:
+        """One of several fits that follow each other: to the callback, they are one."""
+        tell, passes = self.callback, round(whole * PASSES[self.effort])
+        if tell is None:
+            return self
+
+        def shifted(progress: Progress) -> None:
+            done = (before + share * (progress.step + 1) / progress.passes) / whole
+            tell(replace(progress, step=max(round(done * passes), 1) - 1, passes=passes))
+
+        return replace(self, callback=shifted)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to fit.
+
+    Attributes:
+        prior: The networks to begin with; None learns and stores all of them.
+        mobility: How much of their step sizes they move by.
+        share: Of the effort's passes.
+    """
+
+    prior: PriorNetworks | None
+    mobility: float = 1.0
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A coded pyramid.
+
+    Attributes:
+        payload: The bytes of a section P.
+        passes: Passes done.
+        latent_bits: By grid, finest first.
+        value: The size or PSNR, of which there is a goal; else 0.
+        loss: What the fit was to minimise, in truth, if it was asked for; else 0.
+    """
+
+    payload: bytes
+    passes: int
+    latent_bits: tuple[float, ...]
+    value: float = 0.0
+    loss: float = 0.0
+
+
+def attempt(
+    job: Job, lambda_: float, plan: Plan, control: RateControl | None = None, *, needs_loss: bool
+) -> Attempt:
+    """Return a coded pyramid.
+
+    Args:
+        job: The picture, and what not to change.
+        lambda_: Loss of a bit a pixel, at first.
+        plan: How to fit.
+        control: Changes lambda, to come to a goal.
+        needs_loss: Whether to find out the loss.
+    """
+    image, structure, threads = job.image, job.structure, job.threads
+    height, width, _ = image.shape
+    shape, schedule = _shape_and_schedule(job, lambda_, plan)
+    if control is not None:
+        control.network_bytes = _likely_network_bytes(control.goal, shape, schedule, plan)
+    fitted = fit(
+        image,
+        shape,
+        lambda_,
+        schedule,
+        prior=plan.prior,
+        control=control,
+        weights=job.weights,
+        structure=structure,
+        threads=threads,
+        seed=job.seed,
+        callback=job.callback,
+    )
+    if control is not None:
+        lambda_ = control.effective_lambda
+    loss_per_bit = lambda_ / (height * width)
+    networks = _quantize(fitted, loss_per_bit, plan)
+    rounded: Sequence[FloatArray] = fitted.latents
+    if control is not None:
+        goal = control.goal
+
+        def measure(grids: Sequence[FloatArray]) -> float:
+            if goal.payload_bytes:
+                return len(write_pyramid(networks, _integers(grids), height, width)[0])
+            return _decoded_psnr(image, networks, _integers(grids), goal, threads)
+
+        nothing = [np.zeros(grid.shape, np.int32) for grid in rounded]
+        network_bytes = len(write_pyramid(networks, nothing, height, width)[0])
+        rounded = meet(
+            control, fitted, networks.parameters, network_bytes, schedule, job.seed, measure
+        )
+    else:
+        fitted.trainer.reset_moments()  # their memory is needed
+        rounded = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
+    distortion = 0.0
+    if needs_loss and structure is None:
+        distortion = fitted.trainer.distortion(networks.parameters)
+    # The trainer is most of the memory; what follows has copies of its own.
+    del fitted
+    latents = _integers(rounded)
+    del rounded
+    payload, bits = write_pyramid(networks, latents, height, width)
+    _verify(payload, latents, image.shape)
+    value = loss = 0.0
+    if control is not None:
+        value = (
+            float(len(payload))
+            if control.goal.payload_bytes
+            else _decoded_psnr(image, networks, latents, control.goal, threads)
+        )
+    if needs_loss:
+        if structure is not None:
+            distortion = structure.distortion(
+                image, _drawn(networks, latents, height, width, threads)
+            )
+        loss = distortion + loss_per_bit * 8 * len(payload)
+    return Attempt(payload, schedule.passes, tuple(bits), value, loss)
+
+
+def _shape_and_schedule(job: Job, lambda_: float, plan: Plan) -> tuple[ModelShape, Schedule]:
+    if plan.prior is not None:
+        passes = round(plan.share * PASSES[job.effort])
+        return plan.prior.shape, schedule_for(passes, lambda_, plan.prior, plan.mobility)
+    height, width, channels = job.image.shape
+    shape = scratch_model(channels, grids_of(height, width), job.effort, height * width)
+    return shape, scratch_schedule(job.trials, shape, lambda_, job.effort)
+
+
+def _integers(latents: Sequence[FloatArray]) -> Latents:
+    return [np.rint(grid).astype(np.int32) for grid in latents]
+
+
+def _drawn(
+    networks: Networks, latents: Latents, height: int, width: int, threads: int
+) -> FloatArray:
+    model, region = engine_model(networks.shape), (0, height, 0, width)
+    return _engine.synthesise(model, networks.parameters, height, width, latents, region, threads)
+
+
+def _decoded_psnr(
+    image: FloatArray, networks: Networks, latents: Latents, goal: Goal, threads: int
+) -> float:
+    height, width, _ = image.shape
+    decoded = _drawn(networks, latents, height, width, threads)
+    if goal.levels is not None:
+        levels = np.float32(goal.levels)
+        decoded = np.rint(np.clip(decoded, 0, 1) * levels) / levels
+    if goal.scales:
+        scales = np.array(goal.scales, np.float32)
+        return psnr(image * scales, decoded * scales, 1)
+    return psnr(image, decoded, 1)
+
+
+def _likely_network_bytes(goal: Goal, shape: ModelShape, schedule: Schedule, plan: Plan) -> float:
+    if not schedule.moves_networks:
+        return _LEAST_NETWORK_BYTES
+    likely, most_of_goal = 1000.0, 0.08
+    if plan.prior is None:
+        likely, most_of_goal = 0.6 * shape.parameters, 0.3
+    if goal.payload_bytes:
+        # Quantisation leaves out what does not pay.
+        likely = min(likely, most_of_goal * goal.payload_bytes[1])
+    return likely
+
+
+def _quantize(fitted: Fitted, loss_per_bit: float, plan: Plan) -> Networks:
+    prior = plan.prior
+    if prior is not None and (fitted.parameters == prior.parameters).all():
+        return Networks.of_prior(prior)
+    return quantize_networks(fitted.parameters, fitted.shape, fitted.trainer, loss_per_bit, prior)
+
+
+def _verify(payload: bytes, latents: Latents, size: tuple[int, ...]) -> None:
+    height, width, channels = size
+    decoded = read_pyramid(payload, channels, height, width).latents
+    if not all((a == b).all() for a, b in zip(decoded, latents, strict=True)):
+        raise FieldpackError("the coded latents do not decode to what was coded; please report it")

@@ -4,8 +4,9 @@
 
 Every file is written by the command `fieldpack encode` and read back; sizes are those of the file,
 PSNR that of the decoded 8-bit RGB samples. Times are those of the whole command, as ratios to the
-same command with the lambda that the goal led to. results/rate_control.json is written after every
-picture, and a later call skips what it holds already.
+same command with the lambda that the goal led to. The loss is what the goal costs against that: how
+much larger the file is, of the same quality (to the first order, as lambda is the slope there).
+results/rate_control.json is written after every picture, and a later call skips what it holds.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from environment import RESULTS, add_data_option, describe, kodak_picture, read_results
+from numpy.typing import NDArray
 from PIL import Image
 
 import fieldpack
@@ -68,22 +70,28 @@ def measure(path: Path, effort: int, kind: str, target: float) -> Run:
     """Encode to a goal, decode, and encode with the lambda found."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "picture.fpk"
-        seconds, report = _encode(path, file, effort, f"--{kind}", target)
         with Image.open(path) as image:
             original = np.asarray(image.convert("RGB"))
-        value = {
-            "size": float(file.stat().st_size),
-            "bpp": 8 * file.stat().st_size / (original.shape[0] * original.shape[1]),
-            "psnr": psnr(original, fieldpack.decode(file), 255),
-        }[kind]
+        seconds, report = _encode(path, file, effort, f"--{kind}", target)
+        bits, quality = _bits_and_psnr(original, file)
+        value = {"size": float(file.stat().st_size), "bpp": bits, "psnr": quality}[kind]
         plain, _ = _encode(path, file, effort, "--lambda", report["lambda"])
+        plain_bits, plain_quality = _bits_and_psnr(original, file)
+    error = 10 ** (-quality / 10) - 10 ** (-plain_quality / 10)
     return {
         "value": value,
         "met": is_met(kind, target, value),
         "warning": report["warning"],
+        "lambda": report["lambda"],
+        "loss_percent": round(100 * (bits - plain_bits + error / report["lambda"]) / plain_bits, 3),
         "seconds": round(seconds, 3),
         "plain_seconds": round(plain, 3),
     }
+
+
+def _bits_and_psnr(original: NDArray[np.uint8], file: Path) -> tuple[float, float]:
+    bits = 8 * file.stat().st_size / (original.shape[0] * original.shape[1])
+    return bits, psnr(original, fieldpack.decode(file), 255)
 
 
 def is_met(kind: str, target: float, value: float) -> bool:
@@ -115,6 +123,7 @@ def summarise(runs: list[Run]) -> list[Run]:
                 ),
                 "least": min(values),
                 "most": max(values),
+                "loss_percent": float(np.mean([run["loss_percent"] for run in chosen])),
                 "mean_seconds": float(np.mean([run["seconds"] for run in chosen])),
                 "time_ratio": sum(run["seconds"] for run in chosen)
                 / sum(run["plain_seconds"] for run in chosen),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -27,6 +28,8 @@ from fieldpack.errors import FieldpackError
 from fieldpack.metrics import psnr
 
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
+# What networks that moved take of a payload of so many bytes.
+_NETWORKS_OF_PAYLOAD = ((100, 10), (500, 100), (2000, 380), (8000, 750), (32000, 1000), (1e5, 1200))
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ class Plan:
         prior: The networks to begin with; None learns and stores all of them.
         mobility: How much of their step sizes they move by.
         share: Of the effort's passes.
+        network_bytes: What the networks will take, if that is known.
     """
 
     prior: PriorNetworks | None
     mobility: float = 1.0
     share: float = 1.0
+    network_bytes: float | None = None
 
 
 @dataclass(frozen=True)
@@ -125,7 +130,7 @@ def attempt(
         callback=job.callback,
     )
     if control is not None:
-        lambda_ = control.effective_lambda
+        lambda_ = control.goal_lambda
     loss_per_bit = lambda_ / (height * width)
     networks = _quantize(fitted, loss_per_bit, plan)
     rounded: Sequence[FloatArray] = fitted.latents
@@ -205,15 +210,18 @@ def _decoded_psnr(
 
 
 def _likely_network_bytes(goal: Goal, shape: ModelShape, schedule: Schedule, plan: Plan) -> float:
+    if plan.network_bytes is not None:
+        return plan.network_bytes
     if not schedule.moves_networks:
         return _LEAST_NETWORK_BYTES
-    likely, most_of_goal = 1000.0, 0.08
     if plan.prior is None:
-        likely, most_of_goal = 0.6 * shape.parameters, 0.3
-    if goal.payload_bytes:
-        # Quantisation leaves out what does not pay.
-        likely = min(likely, most_of_goal * goal.payload_bytes[1])
-    return likely
+        likely = 0.6 * shape.parameters
+        return min(likely, 0.3 * goal.payload_bytes[1]) if goal.payload_bytes else likely
+    if goal.payload_bytes is None:
+        return 1000.0
+    # Quantisation leaves out what does not pay.
+    sizes, networks = zip(*_NETWORKS_OF_PAYLOAD, strict=True)
+    return float(np.interp(math.log(goal.payload_bytes[1]), np.log(sizes), networks))
 
 
 def _quantize(fitted: Fitted, loss_per_bit: float, plan: Plan) -> Networks:

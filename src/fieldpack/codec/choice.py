@@ -15,10 +15,8 @@ _MOST_BITS, _DEAR_LAMBDA, _LONG_FIT = 0.25, 0.004, 420
 _BITS_OF_SEAMS = 1.25  # what a part of blocks takes, as a ratio to the picture
 # Where trials hardly see a difference, flat latents may end 10 % worse and at most 2 % better.
 _FLAT_DOUBT = 1.03
-# Networks that move make up for more where latents are a pyramid. Before fits of at least so many
-# passes, a longer trial with such networks decides if the loss of flat latents, as a ratio, is
-# between these, and the part is at most such a share of the picture.
-_FEWEST_FOR_LONGER_TRIALS, _LONGER_TRIAL, _LARGEST_SHARE = 70, 60, 0.5
+# Networks that move make up for more where latents are a pyramid. Where there is time, a longer
+# trial with such networks decides if the loss of flat latents, as a ratio, is between these.
 _SURELY_FLAT, _SURELY_NOT_FLAT, _FLAT_DOUBT_WHEN_MOVING = 0.78, 1.04, 0.97
 _FEWEST_FROM_SCRATCH, _MOST_FROM_SCRATCH = 30, 150
 
@@ -71,13 +69,10 @@ def _suits_flat(
     loss_of_flat = trials.of_networks(flat, lambda_, passes).loss
     ratio = loss_of_flat / trials.of_networks(pyramid, lambda_, passes).loss
     is_doubtful = _SURELY_FLAT < ratio < _SURELY_NOT_FLAT
-    is_affordable = (
-        passes >= _FEWEST_FOR_LONGER_TRIALS and trials.share_of_picture <= _LARGEST_SHARE
-    )
-    if not (is_doubtful and is_affordable):
+    if not (is_doubtful and trials.may_move(passes)):
         return ratio * _FLAT_DOUBT < 1
-    loss_of_flat = trials.of_moving_networks(flat, lambda_, _LONGER_TRIAL).loss
-    ratio = loss_of_flat / trials.of_moving_networks(pyramid, lambda_, _LONGER_TRIAL).loss
+    loss_of_flat = trials.of_moving_networks(flat, lambda_).loss
+    ratio = loss_of_flat / trials.of_moving_networks(pyramid, lambda_).loss
     return ratio * _FLAT_DOUBT_WHEN_MOVING < 1
 
 

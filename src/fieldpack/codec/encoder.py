@@ -88,7 +88,7 @@ def _attempt_for(lambda_: float, job: Job) -> Attempt:
         networks = near_networks(lambda_, job.image.shape[2])
         if networks:
             tried, rest = best_of_tries(job, lambda_, networks)
-            last = attempt(rest, lambda_, longer(tried.plan), needs_loss=True)
+            last = attempt(rest, lambda_, longer(tried), needs_loss=True)
             return last if last.loss < tried.loss else tried.attempt
     prior = start_for(job.trials, lambda_, PASSES[job.effort]) if job.use_prior else None
     return attempt(job, lambda_, Plan(prior), needs_loss=False)
@@ -127,4 +127,4 @@ def _plan_towards(start: StartTowards, job: Job) -> tuple[Plan, Job]:
         return Plan(start.networks), job
     near = [n for n in near_networks(start.lambda_, job.image.shape[2]) if start.allows(n)]
     tried, rest = best_of_tries(job, start.lambda_, near or [start.networks])
-    return longer(tried.plan), rest
+    return longer(tried), rest

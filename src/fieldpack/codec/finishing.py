@@ -1,8 +1,8 @@
 """Latents that come to a wanted size or quality, from those of a fit that came near it.
 
-A few more passes, until there are states on either side of the goal; of these two, some blocks of
-the picture take one and the others the other. What comes of it is refined, which leads off the goal
-again, and refined further for another lambda until there are two sides once more.
+A few more passes, until they are nearer; then refinements for several lambdas, until there are
+latents on either side of the goal; of these two, some blocks of the picture take one and the others
+the other.
 """
 
 from __future__ import annotations
@@ -16,24 +16,27 @@ import numpy.typing as npt
 from fieldpack.codec.fit import Fitted
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray
-from fieldpack.codec.rate_control import LEFT_FOR_QUANTISATION, RateControl
+from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.refinement import refine
 from fieldpack.codec.schedule import Schedule
 
 Latents = Sequence[FloatArray]
+Sides = dict[bool, Latents]  # those above the goal, and those below
 
 # After the fit: rounds of its last passes again, a share of all, and more of them in every further
-# one; and how far to go beyond the goal.
+# one, as long as the excess is large; and how far to go beyond the goal.
 _ROUNDS, _ROUND_SHARE, _LEAST_ROUND, _LONGER = 6, 0.06, 8, 1.5
-_LARGEST_PUSH, _OVERSHOOT = 1.5, 1.3
-_DEAD_ZONES = (0.1, 0.2, 0.3, 0.45)
-_HARMLESS = 0.03  # excess that wider dead zones may make up for
+_LARGE, _LONGEST = 0.08, 0.4
+_LARGEST_PUSH, _OVERSHOOT, _BEYOND = 1.5, 1.3, 0.015
+# Then refinements: by what the first lowers the excess, of bytes and of quality, and by how much
+# more for 1 more of ln(lambda). After fits of so many passes, which take much longer, there are
+# refinements on either side.
+_GAIN_OF_BYTES, _GAIN_OF_QUALITY = 0.03, 0.0
+_REFINEMENTS, _RESPONSE, _LEAST_RESPONSE, _MOST_RESPONSE = 4, 0.1, 0.02, 0.3
+_BEYOND_REFINED = 0.003
+_FEWEST_FOR_BOTH = 70
 _CORRECTIONS, _STEPS = 4, 10
-_LEAST_CUT, _EXACT = 0.02, 1e-3
-# Then refinements, after fits of so many passes, which take much longer: at most how many, and how
-# little they respond.
-_FEWEST_TO_REFINE = 200
-_REFINEMENTS, _REFINED_RESPONSE, _LEAST_REFINED_RESPONSE = 5, 0.05, 0.005
+_LEAST_CUT, _EXACT, _CLOSE = 0.02, 1e-3, 0.007
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
 
 
@@ -58,120 +61,136 @@ def meet(
         measure: Returns what latents come to in truth: the payload's bytes or the decoded PSNR.
     """
     meter = _Meter(control.goal, fitted, parameters, network_bytes, measure)
-    found = _near(control, fitted, parameters, schedule, seed, meter)
+    rounds = _Rounds(control, fitted, parameters, schedule, seed, meter)
+    meter.check(rounds.latents)
+    rounds.go_on(_LARGE)
     fitted.trainer.reset_moments()  # their memory is needed
-    if schedule.passes < _FEWEST_TO_REFINE or not meter.check(found):
-        return found
-    return _refined(found, control.effective_lambda, fitted, parameters, schedule.passes, meter)
+    lambda_, passes = control.goal_lambda, schedule.passes
+    refined = _refined(rounds, lambda_, fitted, parameters, passes, meter)
+    both = rounds.sides | refined
+    if len(both) < 2:
+        rounds.go_on(0)
+        both = rounds.sides | refined
+    if len(both) == 2:
+        return _between(both[True], both[False], meter, scattered=True)
+    ((is_above, latents),) = both.items()
+    control.left = meter.excess(latents)
+    if not is_above:
+        return latents
+    return _between(latents, _much_less(latents, meter), meter, scattered=False)
 
 
-def _near(
-    control: RateControl,
-    fitted: Fitted,
-    parameters: FloatArray,
-    schedule: Schedule,
-    seed: int,
-    meter: _Meter,
-) -> Latents:
-    trainer, grids = fitted.trainer, fitted.shape.grids
-    above: Latents | None = None
-    below: Latents | None = None
-    soft = schedule.soft_passes
-    part, done = max(_LEAST_ROUND / schedule.passes, _ROUND_SHARE), schedule.passes
-    fit_lambda, push = control.effective_lambda, 0.0
-    for number in range(_ROUNDS + 1):
-        moving = [trainer.latents(k) for k in range(grids)]
-        rounded = [np.rint(grid) for grid in moving]
-        if number == 0 and meter.check(rounded):
-            return rounded
-        excess = meter.excess(rounded)
-        if excess > 0:
-            above = rounded
-        else:
-            below = rounded
-        if (above and below) or number == _ROUNDS:
-            break
-        for k, grid in enumerate(moving):
+class _Rounds:
+    """Rounds of the fit's last passes again, with another lambda.
+
+    Attributes:
+        latents: Rounded, of the last.
+        excess: How far these are above the goal.
+        sides: The last ones above it, and the last ones below.
+    """
+
+    def __init__(
+        self,
+        control: RateControl,
+        fitted: Fitted,
+        parameters: FloatArray,
+        schedule: Schedule,
+        seed: int,
+        meter: _Meter,
+    ) -> None:
+        self._control, self._fitted, self._parameters = control, fitted, parameters
+        self._schedule, self._seed, self._meter = schedule, seed, meter
+        self._done, self._left = schedule.passes, _ROUNDS
+        self._share, self._push = max(_LEAST_ROUND / schedule.passes, _ROUND_SHARE), 0.0
+        self.sides: Sides = {}
+        self.excess = 0.0
+        self._look()
+
+    def go_on(self, large: float) -> None:
+        """Until the excess is not large, or there are both sides, or there were too many."""
+        self.excess = self._meter.excess(self.latents)
+        self.sides[self.excess > 0] = self.latents
+        while abs(self.excess) > large and len(self.sides) < 2 and self._left:
+            self._left -= 1
+            self._pass_again()
+            self._look()
+            self.excess = self._meter.excess(self.latents)
+            self.sides[self.excess > 0] = self.latents
+
+    def _look(self) -> None:
+        trainer = self._fitted.trainer
+        self._moving = [trainer.latents(k) for k in range(self._fitted.shape.grids)]
+        self.latents: Latents = [np.rint(grid) for grid in self._moving]
+
+    def _pass_again(self) -> None:
+        trainer, schedule = self._fitted.trainer, self._schedule
+        for k, grid in enumerate(self._moving):
             trainer.set_latents(k, grid)
         # A few passes follow lambda only in part: push harder as long as it is the same side.
-        push += _OVERSHOOT * excess + math.copysign(LEFT_FOR_QUANTISATION, excess)
-        passes = min(round(part * schedule.passes), soft)
-        part *= _LONGER
-        response = control.response_at(1 - passes / soft)
-        change = min(max(push / max(response, 1e-3), -_LARGEST_PUSH), _LARGEST_PUSH)
-        lambda_ = fit_lambda * math.exp(change)
+        self._push += _OVERSHOOT * self.excess + math.copysign(_BEYOND, self.excess)
+        soft = schedule.soft_passes
+        while True:
+            passes = min(round(self._share * schedule.passes), soft)
+            self._share *= _LONGER
+            response = self._control.response_at(1 - passes / soft)
+            if passes > _LONGEST * soft or response * _LARGEST_PUSH >= abs(self._push):
+                break
+        change = min(max(self._push / max(response, 1e-3), -_LARGEST_PUSH), _LARGEST_PUSH)
+        lambda_ = self._control.effective_lambda * math.exp(change)
         for step in range(passes):
             now = schedule.at(soft - passes + step)
             trainer.step(
-                parameters,
+                self._parameters,
                 None,
                 temperature=now.temperature,
                 noise=now.noise,
                 lambda_=lambda_,
-                seed=seed,
-                step=done + step,
-                learning_rate=[now.latent_rate * share for share in schedule.shares(grids)],
+                seed=self._seed,
+                step=self._done + step,
+                learning_rate=[now.latent_rate * x for x in schedule.shares(len(self.latents))],
                 beta1=schedule.latent_betas[0],
                 beta2=schedule.latent_betas[1],
                 sharing=schedule.sharing,
             )
-        done += passes
-    if above is None:
-        assert below is not None
-        return below
-    if below is None and meter.check(above):
-        return above
-    is_between = below is not None
-    for dead_zone in _DEAD_ZONES:
-        if below is not None:
-            break
-        # Still too much: what is between two integers goes to the one that is nearer to zero.
-        fewer = [_rounded(grid, dead_zone) for grid in moving]
-        if meter.excess(fewer) <= 0:
-            below = fewer
-    near = below is not None
-    if not is_between and (excess > _HARMLESS or not near):
-        control.left = excess
-    while below is None:
-        # And still: without the finest grid that has anything, at last without all.
-        fewer = list(above)
-        finest = next((k for k, grid in enumerate(fewer) if grid.any()), None)
-        if finest is None:
-            return above
-        fewer[finest] = np.zeros_like(fewer[finest])
-        if meter.excess(fewer) > 0:
-            above = fewer
-        else:
-            below = fewer
-    return _between(above, below, meter, scattered=near)
+        self._done += passes
 
 
 def _refined(
-    found: Latents,
+    rounds: _Rounds,
     lambda_: float,
     fitted: Fitted,
     parameters: FloatArray,
     passes: int,
     meter: _Meter,
-) -> Latents:
-    """Latents with less loss that come to the goal as `found` does, or `found`."""
-    sides: dict[bool, Latents] = {}
-    latents, push, change = found, 0.0, 0.0
-    response, before = _REFINED_RESPONSE, 0.0
-    for number in range(_REFINEMENTS):
-        latents = refine(fitted.trainer, parameters, latents, lambda_ * math.exp(push), passes)
+) -> Sides:
+    """Latents with less loss, on one side of the goal or both."""
+    refined: Sides = {}
+    gain = _GAIN_OF_BYTES if meter.goal.payload_bytes else _GAIN_OF_QUALITY
+    push, excess, response = 0.0, rounds.excess - gain, _RESPONSE
+    for _ in range(_REFINEMENTS):
+        change = (excess + math.copysign(_BEYOND_REFINED, excess)) / response
+        last, before = push, excess
+        push = min(max(push + change, -_LARGEST_PUSH), _LARGEST_PUSH)
+        if push == last:
+            break
+        dearer = lambda_ * math.exp(push)
+        latents = refine(fitted.trainer, parameters, rounds.latents, dearer, passes)
         excess = meter.excess(latents)
-        if excess == 0:
-            return latents if meter.check(latents) else found
-        sides[excess > 0] = latents
-        if len(sides) == 2:
-            mixed = _between(sides[True], sides[False], meter, scattered=True)
-            return mixed if meter.check(mixed) else found
-        if number > 0:
-            response = min(max((before - excess) / change, _LEAST_REFINED_RESPONSE), response)
-        change = min(max(_OVERSHOOT * excess / response, -_LARGEST_PUSH), _LARGEST_PUSH)
-        push, before = push + change, excess
-    return found
+        refined[excess > 0] = latents
+        if len(refined if passes >= _FEWEST_FOR_BOTH else rounds.sides | refined) == 2:
+            break
+        response = min(max((before - excess) / (push - last), _LEAST_RESPONSE), _MOST_RESPONSE)
+    return refined
+
+
+def _much_less(above: Latents, meter: _Meter) -> Latents:
+    """Latents below the goal: without the finest grid that has anything, at last without all."""
+    fewer = list(above)
+    for k, grid in enumerate(above):
+        fewer[k] = np.zeros_like(grid)
+        if meter.excess(fewer) <= 0:
+            break
+    return fewer
 
 
 class _Meter:
@@ -230,6 +249,7 @@ def _between(above: Latents, below: Latents, meter: _Meter, *, scattered: bool) 
         ]
 
     chosen = below
+    met: Latents | None = None
     for _ in range(_CORRECTIONS):
         few, many = 0.0, 1.0
         more, less = meter.excess(above), meter.excess(below)
@@ -246,14 +266,14 @@ def _between(above: Latents, below: Latents, meter: _Meter, *, scattered: bool) 
                 break
         chosen = mixed(many if meter.goal.payload_bytes else few)
         if meter.check(chosen):
-            return chosen
+            met = chosen
+            if abs(meter.excess(chosen)) < _CLOSE:
+                break
+    if met is not None:
+        return met
     if meter.goal.payload_bytes and not meter.is_small_enough(chosen):
         return below
     return chosen
-
-
-def _rounded(grid: FloatArray, dead_zone: float) -> FloatArray:
-    return np.copysign(np.floor(np.abs(grid) + np.float32(0.5 - dead_zone)), grid)
 
 
 def _scattered_order(size: tuple[int, ...], level: int) -> npt.NDArray[np.float32]:

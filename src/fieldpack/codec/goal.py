@@ -7,7 +7,7 @@ Thomas, Elements of Information Theory, 10.3.3), corrected by what fits were fou
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +44,15 @@ _TRIAL_DISTORTIONS = (
     (2.800, 1.865, 1.545, 1.416, 1.406, 1.557),
     (2.185, 1.650, 1.431, 1.380, 1.316, 1.471),
 )
-# How much of what is special about the part is so about the picture: a power of the ratios.
-_BITS_IN_COMMON, _DISTORTION_IN_COMMON = 0.75, 0.5
+# And of trials in which networks move.
+_MOVING_TRIAL_DISTORTIONS = (2.008, 1.395, 1.209, 1.135, 1.075, 1.050)
+# How much of what is special about the part is so about the picture, for each number of passes: a
+# power of the ratios.
+_BITS_IN_COMMON, _DISTORTION_IN_COMMON = (0.95, 0.75, 0.7), (0.85, 0.35, 0.25)
+_DISTORTION_IN_COMMON_WHEN_MOVING = 0.8
+# Smooth pictures, of little distortion for their lambda, gain more from networks that move: a power
+# of the distortion for a lambda, as a ratio of the usual, for each number of passes.
+_GAIN_OF_SMOOTHNESS, _USUAL_DISTORTION = (-0.02, 0.1, 0.1), 0.4
 _BLOCK = 8
 _LEAST_ENERGY, _CLASSES_AN_OCTAVE = 1e-9, 16
 
@@ -130,11 +137,26 @@ class Forecast:
         logarithm, passes = math.log(lambda_), self._passes
         usual = found(_TRIAL_BITS, logarithm, passes) * promised_bits
         usual /= self._pixels_of_part
-        special = _ratio(bits, usual) ** _BITS_IN_COMMON
+        special = _ratio(bits, usual) ** of_passes(_BITS_IN_COMMON, passes)
         self._bits_found = special * found(FOUND_BITS, logarithm, passes)
         usual = found(_TRIAL_DISTORTIONS, logarithm, passes) * promised_distortion
-        special = _ratio(distortion, usual) ** _DISTORTION_IN_COMMON
+        special = _ratio(distortion, usual) ** of_passes(_DISTORTION_IN_COMMON, passes)
+        smoothness = distortion / (lambda_ * _USUAL_DISTORTION)
+        special *= _ratio(smoothness, 1.0) ** of_passes(_GAIN_OF_SMOOTHNESS, passes)
         self._distortion_found = special * found(_FOUND_DISTORTIONS, logarithm, passes)
+
+    def learn_from_moving(self, lambda_: float, distortion: float) -> None:
+        """Take in a trial in which networks moved, which tells the distortion more surely.
+
+        Args:
+            lambda_: For what.
+            distortion: What came of it.
+        """
+        logarithm = math.log(lambda_)
+        usual = found((_MOVING_TRIAL_DISTORTIONS,), logarithm, self._passes)
+        usual *= self._promised_of_part(lambda_)[1]
+        special = _ratio(distortion, usual) ** _DISTORTION_IN_COMMON_WHEN_MOVING
+        self._distortion_found = special * found(_FOUND_DISTORTIONS, logarithm, self._passes)
 
     def first_lambda(self) -> float:
         """Return a lambda to begin with."""
@@ -186,7 +208,12 @@ def theory(image: FloatArray) -> Callable[[float], tuple[float, float]]:
 def found(table: Table, log_lambda: float, passes: int) -> float:
     """Return what fits come to, as a ratio of what theory promises."""
     rows = [np.interp(log_lambda, np.log(FOUND_LAMBDAS), row) for row in table]
-    return float(np.interp(math.log(passes), np.log(FOUND_PASSES[: len(rows)]), rows))
+    return of_passes(rows, passes)
+
+
+def of_passes(values: Sequence[float], passes: int) -> float:
+    """Return what is between values for each of FOUND_PASSES, or the first of these."""
+    return float(np.interp(math.log(passes), np.log(FOUND_PASSES[: len(values)]), values))
 
 
 def _block_energies(image: FloatArray) -> npt.NDArray[np.float32]:

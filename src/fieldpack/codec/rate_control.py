@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fieldpack._engine import Trainer
-from fieldpack.codec.goal import FOUND_PASSES, LEAST_LAMBDA, MOST_LAMBDA, Goal
+from fieldpack.codec.goal import LEAST_LAMBDA, MOST_LAMBDA, Goal, of_passes
 from fieldpack.codec.model import FloatArray
 
 # At these parts of a fit, its latents are rounded to see where it stands.
@@ -54,7 +54,7 @@ _DISTORTIONS = (
     ),
     (
         (1.872, 1.606, 1.405, 1.184),
-        (2.111, 1.305, 1.208, 1.100),
+        (1.500, 1.250, 1.180, 1.100),
         (1.197, 1.061, 1.108, 1.052),
         (1.064, 1.037, 1.052, 1.026),
         (1.026, 1.015, 1.019, 1.008),
@@ -76,7 +76,17 @@ _RESPONSES = (
 )
 # What share of that has not come about yet at the next checkpoint, and so on.
 _PENDING = (0.6, 0.35, 0.2)
-_FIRST_TRUST = 0.5  # the share of an error at the first checkpoint that is made up for
+# How far ln(bytes) or ln(distortion) foretold at a checkpoint is off, and ln(lambda) at first.
+_ERRORS = (
+    (0.09, 0.055, 0.035, 0.02, 0.012),
+    (0.17, 0.1, 0.055, 0.03, 0.02),
+)
+_FIRST_ERROR = 0.35
+# How much of what a fit had of a wrong lambda is made up for by one that is wrong the other way,
+# and by how much, in ln(lambda), at most.
+_COMPENSATION, _LARGEST_COMPENSATION = (0.5, 0.5, 0.6, 0.8, 1.0), 0.6
+_MOST_SURPRISE = 1.5
+_MARGIN = 1
 # Steps have a size of their own, so that lambdas farther from the first would bring little more.
 _FARTHEST = 1.0  # from the first, as a difference of ln(lambda)
 # By how much ln(bytes) falls from one fit to the next.
@@ -108,9 +118,15 @@ class RateControl:
         self.network_bytes = 0.0
         self.left = 0.0
         self._first_lambda = lambda_
+        self._estimate, self._variance = math.log(lambda_), _FIRST_ERROR**2
         self._passes = passes
         self._next = 0
         self._pending = 0.0  # what the excess will still fall by
+
+    @property
+    def goal_lambda(self) -> float:
+        """The lambda that, from the start on, would have led to the goal."""
+        return math.exp(self._estimate)
 
     def is_due(self, progress: float) -> bool:
         """Whether, after this part of the fit (0 to 1), its latents should be looked at."""
@@ -130,18 +146,30 @@ class RateControl:
             excess -= LEFT_FOR_QUANTISATION
         else:
             excess = self.goal.excess(self.goal.psnr_of(trainer.distortion(parameters) / ratio))
-            excess -= 2 * LEFT_FOR_QUANTISATION
+            excess -= _MARGIN * LEFT_FOR_QUANTISATION
         response = self.response_at(CHECKPOINTS[index])
         self._pending *= self._of_passes(_PENDING)
-        trust = _FIRST_TRUST if index == 0 else 1.0
-        change = trust * (excess - self._pending) / response
-        before, first = self.lambda_, self._first_lambda
-        wanted = math.log(before / first) + change
-        wanted = min(max(wanted, -_FARTHEST), _FARTHEST)
-        self.lambda_ = min(max(first * math.exp(wanted), LEAST_LAMBDA), MOST_LAMBDA)
+        # A Kalman filter of the lambda that, from the start on, would have led to the goal.
+        at_start = self.response_at(0.0)
+        effective = math.log(self.effective_lambda)
+        measured = effective + (excess - self._pending) / at_start
+        surprise = measured - self._estimate
+        variance = (self._of_passes([row[index] for row in _ERRORS]) / at_start) ** 2
+        gain = self._variance / (self._variance + variance)
+        usual = _MOST_SURPRISE * math.sqrt(self._variance + variance)
+        if abs(surprise) <= usual:
+            self._variance *= 1 - gain
+        self._estimate += gain * min(max(surprise, -usual), usual)
+        wanted = self._estimate
+        owed = _COMPENSATION[index] * (wanted - effective) * (at_start / response - 1)
+        wanted += min(max(owed, -_LARGEST_COMPENSATION), _LARGEST_COMPENSATION)
+        first = math.log(self._first_lambda)
+        wanted = min(max(wanted, first - _FARTHEST), first + _FARTHEST)
+        before = self.lambda_
+        self.lambda_ = min(max(math.exp(wanted), LEAST_LAMBDA), MOST_LAMBDA)
         effect = math.log(self.lambda_ / before) * response
         self._pending += effect
-        self.effective_lambda *= math.exp(effect / self.response_at(0.0))
+        self.effective_lambda *= math.exp(effect / at_start)
 
     def following(self, value: float) -> float:
         """The first lambda of another fit, after this one came to a size or PSNR."""
@@ -159,4 +187,4 @@ class RateControl:
         return float(np.interp(progress, (0.0, *CHECKPOINTS, 1.0), [*responses, 0.0]))
 
     def _of_passes(self, values: Sequence[float]) -> float:
-        return float(np.interp(math.log(self._passes), np.log(FOUND_PASSES), values))
+        return of_passes(values, self._passes)

@@ -15,6 +15,7 @@ _FEW_PIXELS, _LEAST_EFFORT = 70_000, 2
 # they move by more or less; each time with a share of the passes, and at last with more.
 _FIRST_MOBILITY, _OTHER_MOBILITIES = 0.3, (0.0, 0.1, 1.0)
 _SHARE_OF_TRIES, _SHARE_OF_LAST = 0.5, 4.0
+_MORE_WITH_PASSES = 0.3  # network bytes, as a power
 
 
 class Tried(NamedTuple):
@@ -59,6 +60,9 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
     return min(tries), job.part(number_of_tries * _SHARE_OF_TRIES, _SHARE_OF_LAST, whole)
 
 
-def longer(plan: Plan) -> Plan:
-    """Return a plan with the passes of the last attempt."""
-    return Plan(plan.prior, plan.mobility, _SHARE_OF_LAST)
+def longer(tried: Tried) -> Plan:
+    """Return a plan like the best one, with the passes of the last attempt."""
+    plan, found = tried.plan, tried.attempt
+    network_bytes = len(found.payload) - sum(found.latent_bits) / 8
+    network_bytes *= (_SHARE_OF_LAST / _SHARE_OF_TRIES) ** _MORE_WITH_PASSES
+    return Plan(plan.prior, plan.mobility, _SHARE_OF_LAST, network_bytes)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from fieldpack.codec.choice import best_networks
 from fieldpack.codec.goal import Forecast, Goal
 from fieldpack.codec.model import FloatArray
-from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA, PriorNetworks, nearest_networks
+from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.trial import Trials
 
 # Trials begin again with a lambda that is farther off, as a ratio; so does the choice of networks.
-_NEAR, _NEAR_ENOUGH_FOR_NETWORKS, _MOST_TRIALS = 1.15, 1.5, 3
+_LEAST_COARSE_LAMBDA = 0.0015
+_NEAR, _NEAR_ENOUGH_FOR_NETWORKS, _MOST_TRIALS = 1.4, 1.5, 3
 
 
 def start_for(trials: Trials, lambda_: float, passes: int) -> PriorNetworks | None:
@@ -56,6 +57,10 @@ class StartTowards:
             is_same = not self.move_to(forecast.first_lambda())
             if is_same and _ratio(self.lambda_, before) < _NEAR:
                 break
+        if self.networks and goal.psnr and trials.may_move(passes):
+            trial = trials.of_moving_networks(self.networks, self.lambda_)
+            forecast.learn_from_moving(self.lambda_, trial.distortion)
+            self.move_to(forecast.first_lambda())
 
     def move_to(self, lambda_: float) -> bool:
         """Begin with another lambda; return whether the networks were chosen again for it."""
@@ -77,7 +82,7 @@ class StartTowards:
     def allows(self, networks: PriorNetworks) -> bool:
         """Whether the goal is in reach of networks."""
         # Lambda may end far from here, and some quality is out of reach without the finest grid.
-        needs_finest = self._goal.psnr is not None and self.lambda_ < LEAST_SURELY_COARSE_LAMBDA
+        needs_finest = self._goal.psnr is not None and self.lambda_ < _LEAST_COARSE_LAMBDA
         return networks.finest == 0 or not needs_finest
 
     def _suits(self) -> bool:

@@ -16,6 +16,9 @@ _BLOCK, _BLOCK_ROWS, _BLOCK_COLUMNS = 64, 4, 6
 # does not count.
 _SEAM = 3
 _MOST_PASSES = 30
+# Trials of networks that move take longer: before fits of at least so many passes, and with a part
+# that is at most such a share of the picture.
+_PASSES_WHEN_MOVING, _FEWEST_FOR_MOVING, _LARGEST_SHARE_FOR_MOVING = 60, 70, 0.5
 
 
 class Trial(NamedTuple):
@@ -69,15 +72,19 @@ class Trials:
         schedule = Schedule.with_prior(trial_passes(passes), lambda_, mobility=0)
         return self._once(networks, lambda_, schedule)
 
-    def of_moving_networks(self, networks: PriorNetworks, lambda_: float, passes: int) -> Trial:
+    def may_move(self, passes: int) -> bool:
+        """Whether trials of networks that move are worth their time before so many passes."""
+        is_small_part = self.share_of_picture <= _LARGEST_SHARE_FOR_MOVING
+        return passes >= _FEWEST_FOR_MOVING and is_small_part
+
+    def of_moving_networks(self, networks: PriorNetworks, lambda_: float) -> Trial:
         """Fit latents and networks.
 
         Args:
             networks: To begin with.
             lambda_: Loss of a bit a pixel.
-            passes: Of the trial, as `schedule_for` counts them.
         """
-        return self._once(networks, lambda_, schedule_for(passes, lambda_, networks))
+        return self._once(networks, lambda_, schedule_for(_PASSES_WHEN_MOVING, lambda_, networks))
 
     def _once(self, networks: PriorNetworks, lambda_: float, schedule: Schedule) -> Trial:
         key = (networks, lambda_, schedule)

@@ -155,7 +155,8 @@ def fit(
         if control is not None and control.is_due((step + 1) / schedule.soft_passes):
             control.observe(trainer, parameters)
         if callback:
-            callback(Progress(step, schedule.passes, lambda_, distortion, bits))
+            made_for = lambda_ if control is None else control.goal_lambda
+            callback(Progress(step, schedule.passes, made_for, distortion, bits))
     result = trainer.evaluate(parameters, hard=True, lambda_=lambda_, draw=False)
     return Fitted(
         shape,

@@ -76,23 +76,23 @@ _RESPONSES = (
 )
 # What share of that has not come about yet at the next checkpoint, and so on.
 _PENDING = (0.6, 0.35, 0.2)
-# How far ln(bytes) or ln(distortion) foretold at a checkpoint is off, and ln(lambda) at first.
+# How far ln(bytes) or ln(distortion) foretold at a checkpoint is off, for the first two of
+# goal.FOUND_PASSES, and ln(lambda) at first.
 _ERRORS = (
     (0.09, 0.055, 0.035, 0.02, 0.012),
     (0.17, 0.1, 0.055, 0.03, 0.02),
 )
 _FIRST_ERROR = 0.35
-# How much of what a fit had of a wrong lambda is made up for by one that is wrong the other way,
-# and by how much, in ln(lambda), at most.
+# How much of what a fit had of a wrong lambda is made up for by one that is wrong the other way, at
+# each checkpoint, and by how much, in ln(lambda), at most.
 _COMPENSATION, _LARGEST_COMPENSATION = (0.5, 0.5, 0.6, 0.8, 1.0), 0.6
-_MOST_SURPRISE = 1.5
-_MARGIN = 1
+_MOST_SURPRISE = 1.5  # that is believed, in standard deviations
 # Steps have a size of their own, so that lambdas farther from the first would bring little more.
 _FARTHEST = 1.0  # from the first, as a difference of ln(lambda)
 # By how much ln(bytes) falls from one fit to the next.
 _ELASTICITY = 0.5
 # The networks' quantisation still adds something.
-LEFT_FOR_QUANTISATION = 0.015
+_LEFT_FOR_QUANTISATION = 0.015
 _CAUTION = 0.04  # of the excess, where what was left could not, or hardly, be made up for
 _LARGEST_CORRECTION = 2.0  # of ln(lambda) from one fit to the next
 
@@ -143,10 +143,9 @@ class RateControl:
         if self.goal.payload_bytes:
             payload_bytes = sum(trainer.bits(parameters)) / 8
             excess = self.goal.excess(self.network_bytes + payload_bytes / ratio)
-            excess -= LEFT_FOR_QUANTISATION
         else:
             excess = self.goal.excess(self.goal.psnr_of(trainer.distortion(parameters) / ratio))
-            excess -= _MARGIN * LEFT_FOR_QUANTISATION
+        excess -= _LEFT_FOR_QUANTISATION
         response = self.response_at(CHECKPOINTS[index])
         self._pending *= self._of_passes(_PENDING)
         # A Kalman filter of the lambda that, from the start on, would have led to the goal.

@@ -78,8 +78,9 @@ def _suits_flat(
 
 def _bits_without_finest(lambda_: float, passes: int) -> float:
     """Bits a pixel beyond which a picture needs the finest grid; long fits make more of it."""
-    dearness = max(lambda_ / _DEAR_LAMBDA, 1.0)
-    return float(_MOST_BITS * (dearness * min(_LONG_FIT / passes, 1.0)) ** 0.4)
+    dearness = lambda_ / _DEAR_LAMBDA
+    most = _MOST_BITS * dearness ** (0.4 if dearness > 1 else 0.9)
+    return float(most * min(_LONG_FIT / passes, 1.0) ** 0.4)
 
 
 def is_flat_better(trials: Trials, shape: ModelShape, lambda_: float, passes: int) -> bool:

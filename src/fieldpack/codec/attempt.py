@@ -81,27 +81,29 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Attempt:
+class EncodedPyramid:
     """A coded pyramid.
 
     Attributes:
         payload: The bytes of a section P.
         passes: Passes done.
         latent_bits: By grid, finest first.
-        value: The size or PSNR, of which there is a goal; else 0.
+        is_met: Whether it came to the goal; true without one.
+        value: The size in bytes or the PSNR in dB, of which there is a goal; else 0.
         loss: What the fit was to minimise, in truth, if it was asked for; else 0.
     """
 
     payload: bytes
     passes: int
     latent_bits: tuple[float, ...]
+    is_met: bool = True
     value: float = 0.0
     loss: float = 0.0
 
 
 def attempt(
     job: Job, lambda_: float, plan: Plan, control: RateControl | None = None, *, needs_loss: bool
-) -> Attempt:
+) -> EncodedPyramid:
     """Return a coded pyramid.
 
     Args:
@@ -110,6 +112,9 @@ def attempt(
         plan: How to fit.
         control: Changes lambda, to come to a goal.
         needs_loss: Whether to find out the loss.
+
+    Raises:
+        FieldpackError: What was coded does not decode to the same latents.
     """
     image, structure, threads = job.image, job.structure, job.threads
     height, width, _ = image.shape
@@ -160,19 +165,21 @@ def attempt(
     payload, bits = write_pyramid(networks, latents, height, width)
     _verify(payload, latents, image.shape)
     value = loss = 0.0
+    is_met = True
     if control is not None:
         value = (
             float(len(payload))
             if control.goal.payload_bytes
             else _decoded_psnr(image, networks, latents, control.goal, threads)
         )
+        is_met = control.goal.is_met(value)
     if needs_loss:
         if structure is not None:
             distortion = structure.distortion(
                 image, _drawn(networks, latents, height, width, threads)
             )
         loss = distortion + loss_per_bit * 8 * len(payload)
-    return Attempt(payload, schedule.passes, tuple(bits), value, loss)
+    return EncodedPyramid(payload, schedule.passes, tuple(bits), is_met, value, loss)
 
 
 def _shape_and_schedule(job: Job, lambda_: float, plan: Plan) -> tuple[ModelShape, Schedule]:

@@ -18,7 +18,7 @@ _FLAT_DOUBT = 1.03
 # Networks that move make up for more where latents are a pyramid. Where there is time, a longer
 # trial with such networks decides if the loss of flat latents, as a ratio, is between these.
 _SURELY_FLAT, _SURELY_NOT_FLAT, _FLAT_DOUBT_WHEN_MOVING = 0.78, 1.04, 0.97
-_FEWEST_FROM_SCRATCH, _MOST_FROM_SCRATCH = 30, 150
+_FEWEST_FROM_SCRATCH, _MOST_FROM_SCRATCH = 30, 400
 
 
 def best_networks(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from fieldpack.codec.attempt import Attempt, Job, Plan, attempt
+from fieldpack.codec.attempt import EncodedPyramid, Job, Plan, attempt
 from fieldpack.codec.effort import PASSES, SCRATCH_PASSES
 from fieldpack.codec.fit import Progress
 from fieldpack.codec.goal import Goal
@@ -19,23 +18,6 @@ from fieldpack.codec.start import StartTowards, start_for
 from fieldpack.codec.structure import Structure
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
-
-
-@dataclass(frozen=True)
-class EncodedPyramid:
-    """A coded pyramid.
-
-    Attributes:
-        payload: The bytes of a section P.
-        passes: Passes done.
-        latent_bits: By grid, finest first.
-        is_met: Whether it came to the goal; true without one.
-    """
-
-    payload: bytes
-    passes: int
-    latent_bits: tuple[float, ...]
-    is_met: bool
 
 
 def encode_pyramid(
@@ -74,30 +56,25 @@ def encode_pyramid(
         weights = structure.weights
     job = Job(image, weights, structure, effort, use_prior, seed, threads, callback)
     if isinstance(lambda_, Goal):
-        best = _attempt_to(lambda_, job)
-        return _encoded(best, lambda_.is_met(best.value))
-    return _encoded(_attempt_for(lambda_, job), True)
+        return _attempt_to(lambda_, job)
+    return _attempt_for(lambda_, job)
 
 
-def _encoded(best: Attempt, is_met: bool) -> EncodedPyramid:
-    return EncodedPyramid(best.payload, best.passes, best.latent_bits, is_met)
-
-
-def _attempt_for(lambda_: float, job: Job) -> Attempt:
+def _attempt_for(lambda_: float, job: Job) -> EncodedPyramid:
     if job.use_prior and is_worth_tries(job):
         networks = near_networks(lambda_, job.image.shape[2])
         if networks:
             tried, rest = best_of_tries(job, lambda_, networks)
             last = attempt(rest, lambda_, longer(tried), needs_loss=True)
-            return last if last.loss < tried.loss else tried.attempt
+            return last if last.loss < tried.loss else tried.encoded
     prior = start_for(job.trials, lambda_, PASSES[job.effort]) if job.use_prior else None
     return attempt(job, lambda_, Plan(prior), needs_loss=False)
 
 
-def _attempt_to(goal: Goal, job: Job) -> Attempt:
+def _attempt_to(goal: Goal, job: Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
     start = StartTowards(job.image, goal, job.trials, PASSES[job.effort], use_prior=job.use_prior)
-    best: Attempt | None = None
+    best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     plan, rest = _plan_towards(start, job)
     for _ in range(_ATTEMPTS):
@@ -107,7 +84,7 @@ def _attempt_to(goal: Goal, job: Job) -> Attempt:
             passes = round(plan.share * PASSES[job.effort])
         control = RateControl(goal, lambda_, passes)
         found = attempt(rest, lambda_, plan, control, needs_loss=False)
-        miss = (not goal.is_met(found.value), goal.miss(found.value) + abs(control.left))
+        miss = (not found.is_met, goal.miss(found.value) + abs(control.left))
         if best is None or miss < least_miss:
             best, least_miss = found, miss
         following = control.following(found.value)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fieldpack.codec.attempt import Attempt, Job, Plan, attempt
+from fieldpack.codec.attempt import EncodedPyramid, Job, Plan, attempt
 from fieldpack.codec.prior import PriorNetworks
 
 _FEW_PIXELS, _LEAST_EFFORT = 70_000, 2
@@ -24,7 +24,7 @@ class Tried(NamedTuple):
     loss: float
     number: int
     plan: Plan
-    attempt: Attempt
+    encoded: EncodedPyramid
 
 
 def is_worth_tries(job: Job) -> bool:
@@ -62,7 +62,7 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
 
 def longer(tried: Tried) -> Plan:
     """Return a plan like the best one, with the passes of the last attempt."""
-    plan, found = tried.plan, tried.attempt
+    plan, found = tried.plan, tried.encoded
     network_bytes = len(found.payload) - sum(found.latent_bits) / 8
     network_bytes *= (_SHARE_OF_LAST / _SHARE_OF_TRIES) ** _MORE_WITH_PASSES
     return Plan(plan.prior, plan.mobility, _SHARE_OF_LAST, network_bytes)

@@ -8,8 +8,9 @@ from fieldpack.codec.model import FloatArray
 from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.trial import Trials
 
-# Trials begin again with a lambda that is farther off, as a ratio; so does the choice of networks.
+# Below, there may be PSNRs that are out of reach without the finest grid.
 _LEAST_COARSE_LAMBDA = 0.0015
+# Trials begin again with a lambda that is farther off, as a ratio; so does the choice of networks.
 _NEAR, _NEAR_ENOUGH_FOR_NETWORKS, _MOST_TRIALS = 1.4, 1.5, 3
 
 
@@ -57,7 +58,7 @@ class StartTowards:
             is_same = not self.move_to(forecast.first_lambda())
             if is_same and _ratio(self.lambda_, before) < _NEAR:
                 break
-        if self.networks and goal.psnr and trials.may_move(passes):
+        if self.networks is not None and goal.psnr and trials.may_move(passes):
             trial = trials.of_moving_networks(self.networks, self.lambda_)
             forecast.learn_from_moving(self.lambda_, trial.distortion)
             self.move_to(forecast.first_lambda())

@@ -8,7 +8,8 @@ tancik: the test of Tancik et al., "Fourier features let networks learn high fre
 low dimensional domains", 2020: pictures of 512 x 512 are known at [::2, ::2] and measured at
 [1::2, 1::2]; DIR/interpolation/ holds natural/ and text/.
 random: Kodak pictures, of which a share of the pixels is kept at random (the generator's seed is
-the picture's number); measured at the others.
+the picture's number); measured at the others. `siren` and `fourier` are networks trained on the
+known pixels for `--steps` steps.
 masks: Kodak pictures under text, under scratches and with holes of 64 x 64; measured there.
 denoise: Kodak pictures with normal noise of a standard deviation of 5, 15 and 25 levels, rounded to
 8 bits; measured everywhere. `fill` is told the deviation, `auto` estimates it.
@@ -61,6 +62,9 @@ def main() -> None:
     parser.add_argument("--efforts", nargs="+", type=int, default=[5])
     parser.add_argument("--crop", type=int, help="pixels a side of the middle that is used")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--steps", type=int, default=2000, help="of training a network")
+    parser.add_argument("--batch", type=int, default=10000, help="pixels a step of it")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="to train it on")
     parser.add_argument("--save-pictures", type=Path, help="folder for results as PNG")
     options = parser.parse_args()
     name = f"filling_{options.protocol}"
@@ -172,6 +176,7 @@ def registry(options: argparse.Namespace) -> dict[str, Method]:
         return methods | {"nearest": spline(0), "bilinear": spline(1), "cubic": spline(3)}
     if options.protocol == "random":
         methods |= {"linear": scattered("linear"), "cubic": scattered("cubic")}
+        methods |= {name: network(name, options) for name in ("siren", "fourier")}
     else:
         methods |= {"telea": opencv("INPAINT_TELEA"), "navierstokes": opencv("INPAINT_NS")}
     return methods | {"biharmonic": biharmonic}
@@ -219,6 +224,41 @@ def scattered(kind: str) -> Method:
             guess[outside] = griddata(places, values, missing[outside], "nearest")
         out = known.astype(float)
         out[~mask] = guess
+        return out
+
+    return draw
+
+
+def network(name: str, options: argparse.Namespace) -> Method:
+    """A coordinate network trained on the known pixels, with the settings that suit them."""
+
+    def draw(known: Pixels, mask: Mask, case: str) -> NDArray[Any]:
+        import torch  # noqa: PLC0415
+
+        from fieldpack import networks  # noqa: PLC0415
+
+        size = mask.shape[::-1]
+
+        def coordinates(which: Mask) -> NDArray[np.float64]:
+            places = np.argwhere(which)[:, ::-1]
+            return np.asarray((2 * places + 1) / np.array(size) - 1)
+
+        samples = networks.ScatteredSamples(coordinates(mask), known[mask] / 255)
+        choice = networks.suited(name, samples, size)
+        module = choice.build(size, samples.channels, seed=0)
+        networks.train(
+            module,
+            samples,
+            choice.recipe,
+            steps=options.steps,
+            batch=options.batch,
+            device=options.device,
+        )
+        missing = torch.from_numpy(coordinates(~mask)).to(options.device)
+        with torch.no_grad():
+            parts = [module(*part.unbind(1)).cpu() for part in torch.split(missing, 1 << 15)]
+        out = known.astype(float)
+        out[~mask] = 255 * torch.cat(parts).numpy()
         return out
 
     return draw

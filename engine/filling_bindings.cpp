@@ -19,7 +19,9 @@ using namespace nb::literals;
 
 namespace {
 
+using fieldpack::filling::kCell;
 using fieldpack::filling::Network;
+using fieldpack::filling::Widths;
 using Parameters = nb::ndarray<const float, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 using Image = nb::ndarray<const float, nb::ndim<3>, nb::c_contig, nb::device::cpu>;
 using Plane = nb::ndarray<const float, nb::ndim<2>, nb::c_contig, nb::device::cpu>;
@@ -38,9 +40,9 @@ nb::ndarray<nb::numpy, float> to_numpy(std::unique_ptr<float[]> data,
 nb::ndarray<nb::numpy, float> run(const Network& network, Plane guess, Plane mask, int threads) {
   const std::size_t height = guess.shape(0), width = guess.shape(1);
   require(mask.shape(0) == height && mask.shape(1) == width, "the mask has the guess's size");
-  require(height > 0 && width > 0 && height % 8 == 0 && width % 8 == 0 && height <= 1 << 15 &&
+  require(height > 0 && width > 0 && height % kCell == 0 && width % kCell == 0 && height <= 1 << 15 &&
               width <= 1 << 15,
-          "sides are multiples of eight, 32768 at most");
+          "sides are multiples of sixteen, 32768 at most");
   std::unique_ptr<float[]> out(new float[guess.size()]);
   {
     nb::gil_scoped_release release;
@@ -74,7 +76,7 @@ void bind_filling(nb::module_& module) {
   nb::class_<Network>(module, "FillingNetwork")
       .def(
           "__init__",
-          [](Network* self, std::array<int, 3> widths, Parameters parameters) {
+          [](Network* self, const Widths& widths, Parameters parameters) {
             for (const int width : widths)
               require(width > 0 && width % 8 == 0 && width <= 512,
                       "widths are multiples of eight, 512 at most");

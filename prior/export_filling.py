@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from fieldpack.filling.network import WIDTHS, write_network
+from prior.filling_network import FillingNetwork
 
 
 def main() -> None:
@@ -22,9 +23,10 @@ def main() -> None:
     parser.add_argument("state", type=Path)
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args()
-    state = torch.load(options.state)
-    parameters = torch.cat([tensor.flatten() for tensor in state["average"]]).numpy()
-    data = write_network(WIDTHS, parameters)
+    state = torch.load(options.state, map_location="cpu")
+    network = FillingNetwork()
+    network.load_state_dict(state["average"])
+    data = write_network(WIDTHS, network.flat_parameters().numpy())
     options.output.write_bytes(data)
     print(f"{state['step']} steps, {len(data):,} bytes, SHA-256 {hashlib.sha256(data).hexdigest()}")
 

@@ -12,12 +12,16 @@ extern const Kernels table;
 namespace avx2 {
 extern const Kernels table;
 }
+namespace avx512 {
+extern const Kernels table;
+}
 #endif
 
 const Kernels& kernels() {
 #if defined(__x86_64__)
-  // Vectors of eight: nothing to gain from wider ones.
-  if (std::string(fieldpack::kernels().name) != "baseline") return avx2::table;
+  const std::string isa = fieldpack::kernels().name;
+  if (isa == "avx512") return avx512::table;
+  if (isa == "avx2") return avx2::table;
 #endif
   return baseline::table;
 }

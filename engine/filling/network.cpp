@@ -16,23 +16,20 @@ struct Form {
   bool transposed;
 };
 
-std::vector<Form> forms(std::array<int, 3> widths) {
-  const auto [one, two, three] = widths;
-  return {
-      {2 * kPixels, one, 3, false},  // head
-      {one, one, 3, false},    // fine_in
-      {one, two, 2, false},    // down_1
-      {two, two, 3, false},    // middle_in
-      {two, three, 2, false},  // down_2
-      {three, three, 3, false},
-      {three, three, 3, false},
-      {three, two, 2, true},   // up_2
-      {two, two, 3, false},    // middle_out
-      {two, one, 2, true},     // up_1
-      {one, one, 3, false},
-      {one, one, 3, false},
-      {one, kPixels, 3, false},  // tail
-  };
+// All layers in order. A block is two layers.
+std::vector<Form> forms(const Widths& widths) {
+  std::vector<Form> all{{2 * kPixels, widths[0], 3, false}};
+  const auto block = [&](int width) { all.insert(all.end(), 2, {width, width, 3, false}); };
+  for (int level = 0; level < kLevels; ++level) {
+    if (level) all.push_back({widths[level - 1], widths[level], 2, false});
+    block(widths[level]);
+  }
+  for (int level = kLevels - 2; level >= 0; --level) {
+    all.push_back({widths[level + 1], widths[level], 2, true});
+    block(widths[level]);
+  }
+  all.push_back({widths[0], kPixels, 3, false});
+  return all;
 }
 
 int padded(int channels) { return (channels + kLanes - 1) / kLanes * kLanes; }
@@ -51,14 +48,14 @@ struct Plane {
 
 }  // namespace
 
-std::size_t Network::parameters(std::array<int, 3> widths) {
+std::size_t Network::parameters(const Widths& widths) {
   std::size_t count = 0;
   for (const Form& form : forms(widths))
     count += std::size_t(form.outputs) * (form.inputs * form.kernel * form.kernel + 1);
   return count;
 }
 
-Network::Network(std::array<int, 3> widths, const float* parameters) {
+Network::Network(const Widths& widths, const float* parameters) : widths_(widths) {
   for (const Form& form : forms(widths)) {
     const int taps = form.kernel * form.kernel;
     Layer layer{form.inputs, form.outputs, padded(form.outputs), form.kernel, form.transposed, {}, {}};
@@ -82,7 +79,6 @@ Network::Network(std::array<int, 3> widths, const float* parameters) {
 void Network::run(const float* guess, const float* mask, int height, int width, int threads,
                   float* out) const {
   const Kernels& table = kernels();
-  const int one = layers_[0].outputs, two = layers_[2].outputs, three = layers_[4].outputs;
   std::size_t next = 0;
 
   const auto apply = [&](const Plane& in, Plane& result, const Plane* add = nullptr) {
@@ -128,7 +124,15 @@ void Network::run(const float* guess, const float* mask, int height, int width, 
   };
 
   const int h = height / 2, w = width / 2;
-  Plane fine(h, w, one), fine_2(h, w, one);
+  std::vector<Plane> values, between;
+  for (int level = 0; level < kLevels; ++level) {
+    values.emplace_back(h >> level, w >> level, widths_[level]);
+    between.emplace_back(h >> level, w >> level, widths_[level]);
+  }
+  const auto block = [&](int level) {
+    apply(values[level], between[level]);
+    apply(between[level], values[level], &values[level]);
+  };
   {
     // The four pixels of each position, then whether they are known.
     Plane input(h, w, 2 * kPixels);
@@ -139,27 +143,18 @@ void Network::run(const float* guess, const float* mask, int height, int width, 
         target[0] = guess[pixel] - 0.5f;
         target[kPixels] = mask[pixel] - 0.5f;
       }
-    apply(input, fine_2);
+    apply(input, values[0]);
   }
-  apply(fine_2, fine);
-  {
-    Plane middle(h / 2, w / 2, two), middle_2(h / 2, w / 2, two);
-    apply(fine, middle_2);
-    apply(middle_2, middle);
-    {
-      Plane coarse(h / 4, w / 4, three), coarse_2(h / 4, w / 4, three);
-      apply(middle, coarse);
-      apply(coarse, coarse_2);
-      apply(coarse_2, coarse);
-      apply(coarse, middle_2, &middle);
-    }
-    apply(middle_2, middle);
-    apply(middle, fine_2, &fine);
+  for (int level = 0; level < kLevels; ++level) {
+    if (level) apply(values[level - 1], values[level]);
+    block(level);
   }
-  apply(fine_2, fine);
-  apply(fine, fine_2);
+  for (int level = kLevels - 2; level >= 0; --level) {
+    apply(values[level + 1], values[level], &values[level]);
+    block(level);
+  }
   Plane change(h, w, padded(kPixels));
-  apply(fine_2, change);
+  apply(values[0], change);
   for (int y = 0; y < height; ++y)
     for (int x = 0; x < width; ++x) {
       const ptrdiff_t pixel = ptrdiff_t(y) * width + x;

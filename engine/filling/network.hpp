@@ -1,5 +1,6 @@
-// The filling network: a small U-Net that sees a guess at one channel of a picture and which pixels
-// are known, and returns a better guess. prior/filling_network.py is the same in PyTorch.
+// The filling network: a small U-Net of residual blocks that sees a guess at one channel of a picture
+// and which pixels are known, and returns a better guess. prior/filling_network.py is the same in
+// PyTorch.
 #pragma once
 
 #include <array>
@@ -8,16 +9,21 @@
 
 namespace fieldpack::filling {
 
+constexpr int kLevels = 4;
+constexpr int kCell = 1 << kLevels;  // sides are multiples of it
+using Widths = std::array<int, kLevels>;
+
 class Network {
  public:
-  // widths: channels at 1/2, 1/4 and 1/8 of the resolution, each a multiple of eight.
+  // widths: channels at 1/2, 1/4, 1/8 and 1/16 of the resolution, each a multiple of eight.
   // parameters: weights and bias of each layer in order, as PyTorch lays them out.
-  Network(std::array<int, 3> widths, const float* parameters);
+  Network(const Widths& widths, const float* parameters);
 
   // How many parameters a network of such widths has.
-  static std::size_t parameters(std::array<int, 3> widths);
+  static std::size_t parameters(const Widths& widths);
 
-  // guess, out: [height][width]; mask: likewise, 1 where known, else 0. Sides are multiples of eight. The result does not depend on the number of threads.
+  // guess, out: [height][width]; mask: likewise, 1 where known, else 0. Sides are multiples of kCell.
+  // The result does not depend on the number of threads.
   void run(const float* guess, const float* mask, int height, int width, int threads,
            float* out) const;
 
@@ -28,6 +34,7 @@ class Network {
     std::vector<float> weights, bias;  // [tap][input][padded output]
   };
 
+  Widths widths_;
   std::vector<Layer> layers_;
 };
 

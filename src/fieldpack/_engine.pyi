@@ -326,14 +326,16 @@ class FillingNetwork:
             many as a network of these widths has.
     """
 
-    def __init__(self, widths: tuple[int, int, int], parameters: NDArray[np.float32]) -> None: ...
+    def __init__(
+        self, widths: tuple[int, int, int, int], parameters: NDArray[np.float32]
+    ) -> None: ...
     def run(
         self, guess: NDArray[np.float32], mask: NDArray[np.float32], threads: int = 1
     ) -> NDArray[np.float32]:
         """A better guess than `guess` (H, W); `mask` (H, W) is 1 where known, else 0.
 
         Raises:
-            ValueError: Sizes differ or are not multiples of eight.
+            ValueError: Sizes differ or are not multiples of sixteen.
         """
 
 def relax(

@@ -1,6 +1,6 @@
 """The network that proposes missing pixels, and its file.
 
-The file holds the signature FPFN, the three widths (a byte each), and for each layer the weights as
+The file holds the signature FPFN, the four widths (a byte each), and for each layer the weights as
 PyTorch lays them out: for each entry of the first axis a float32 step, then a signed byte a weight;
 then the biases as float32. All numbers are little-endian.
 """
@@ -19,46 +19,35 @@ from fieldpack import _engine
 from fieldpack.bytestream import ByteReader, ByteWriter
 from fieldpack.errors import FieldpackError, FormatError
 
-WIDTHS = (32, 48, 64)
-"""Channels at 1/2, 1/4 and 1/8 of the resolution."""
+WIDTHS = (48, 80, 96, 96)
+"""Channels at 1/2, 1/4, 1/8 and 1/16 of the resolution."""
 
 LEAK = 0.1
 """Slope below zero of the activation."""
 
 SIGNATURE = b"FPFN"
 _FILE = "photographs-1.filling"
-_SHA256 = "6db36aceb87f950204ee291ee44f881a8a0f399c82d3e6de9f340f3a144f26db"
+_SHA256 = "bf773838e8169e802be25bb3b8419ccd897dec627a6f003d0b6349cfd9179225"
 _LARGEST = 127
 
 FloatArray = NDArray[np.float32]
-Widths = tuple[int, int, int]
+Widths = tuple[int, int, int, int]
 
 
 def layer_shapes(widths: Widths) -> list[tuple[tuple[int, ...], int]]:
     """Return each layer's shape of weights and number of biases, as prior/filling_network.py."""
-    one, two, three = widths
 
     def conv(inputs: int, outputs: int, side: int = 3) -> tuple[tuple[int, ...], int]:
         return (outputs, inputs, side, side), outputs
 
-    def transposed(inputs: int, outputs: int) -> tuple[tuple[int, ...], int]:
-        return (inputs, outputs, 2, 2), outputs
-
-    return [
-        conv(8, one),
-        conv(one, one),
-        conv(one, two, 2),
-        conv(two, two),
-        conv(two, three, 2),
-        conv(three, three),
-        conv(three, three),
-        transposed(three, two),
-        conv(two, two),
-        transposed(two, one),
-        conv(one, one),
-        conv(one, one),
-        conv(one, 4),
-    ]
+    shapes = [conv(8, widths[0])]
+    for level, width in enumerate(widths):
+        if level:
+            shapes.append(conv(widths[level - 1], width, 2))
+        shapes += 2 * [conv(width, width)]
+    for finer, coarser in zip(widths[-2::-1], widths[:0:-1], strict=True):
+        shapes += [((coarser, finer, 2, 2), finer), *2 * [conv(finer, finer)]]
+    return [*shapes, conv(widths[0], 4)]
 
 
 @lru_cache
@@ -87,7 +76,7 @@ def parse_network(data: bytes) -> tuple[Widths, FloatArray]:
     reader = ByteReader(data, "the filling network")
     if reader.raw(len(SIGNATURE)) != SIGNATURE:
         raise FormatError("the filling network does not begin like one")
-    widths = reader.byte(), reader.byte(), reader.byte()
+    widths = reader.byte(), reader.byte(), reader.byte(), reader.byte()
     parts: list[FloatArray] = []
     for shape, biases in layer_shapes(widths):
         count = math.prod(shape[1:])

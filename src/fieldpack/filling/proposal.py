@@ -13,7 +13,7 @@ from fieldpack.filling.network import shipped_network
 from fieldpack.filling.parts import in_parts
 from fieldpack.filling.views import VIEWS, restore, see
 
-_MARGIN = 40  # pixels; the network reaches 34, and parts begin at multiples of its cells of 8
+_MARGIN = 112  # pixels; the network reaches 92, and parts begin at multiples of its cells of 16
 FloatArray = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 VIEWS = {1: 1, 2: 2, 3: 4, 4: 8, 5: 8, 6: 16, 7: 16, 8: 32, 9: 32}
 """Views that are averaged, by effort."""
 
-CELL = 8
+CELL = 16
 """Sides of a view are multiples of it, in pixels."""
 
 _ORIENTATIONS = 8

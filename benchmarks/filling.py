@@ -1,12 +1,14 @@
 """How well missing pixels are rebuilt, against interpolation, inpainting and coordinate networks.
 
-    python benchmarks/filling.py --data DIR --protocol tancik|random|masks|denoise
-        [--pictures NAME ...] [--methods NAME ...] [--shares 0.1 0.25 0.5] [--efforts 5]
-        [--crop 256]
+    python benchmarks/filling.py --data DIR --protocol tancik|lettering|random|masks|denoise
+        [--fonts DIR] [--pictures NAME ...] [--methods NAME ...] [--shares 0.1 0.25 0.5]
+        [--efforts 5] [--crop 256]
 
 tancik: the test of Tancik et al., "Fourier features let networks learn high frequency functions in
 low dimensional domains", 2020: pictures of 512 x 512 are known at [::2, ::2] and measured at
 [1::2, 1::2]; DIR/interpolation/ holds natural/ and text/.
+lettering: the same with text drawn in the fonts of `--fonts` (*.ttf), with smooth edges: in other
+fonts than those that the filling network was trained with, it shows what that is worth elsewhere.
 random: Kodak pictures, of which a share of the pixels is kept at random (the generator's seed is
 the picture's number); measured at the others. `siren` and `fourier` are networks trained on the
 known pixels for `--steps` steps.
@@ -23,6 +25,7 @@ holds.
 from __future__ import annotations
 
 import argparse
+import string
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +43,8 @@ from fieldpack.metrics import psnr
 
 KODAK = [f"kodim{i:02d}" for i in range(1, 25)]
 SETS = [f"{kind}/{i:02d}" for kind in ("natural", "text") for i in range(16)]
+LETTERINGS = [f"lettering/{i:02d}" for i in range(16)]
+GRIDS = ("tancik", "lettering")  # protocols of known rows and columns
 MASKS = ("text", "scratches", "holes")
 SIGMAS = (5.0, 15.0, 25.0)
 
@@ -54,8 +59,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     add_data_option(parser)
     parser.add_argument(
-        "--protocol", choices=["tancik", "random", "masks", "denoise"], required=True
+        "--protocol",
+        choices=["tancik", "lettering", "random", "masks", "denoise"],
+        required=True,
     )
+    parser.add_argument("--fonts", type=Path, help="folder of fonts for lettering")
     parser.add_argument("--pictures", nargs="+")
     parser.add_argument("--methods", nargs="+")
     parser.add_argument("--shares", nargs="+", type=float, default=[0.1, 0.25, 0.5])
@@ -86,7 +94,7 @@ def main() -> None:
             result = method(given, mask, case)
             seconds = time.perf_counter() - started
             where = ~mask if not mask.all() else mask
-            if options.protocol == "tancik":
+            if options.protocol in GRIDS:
                 where = np.zeros_like(mask)
                 where[1::2, 1::2] = True
             drawn = np.rint(np.clip(result, 0, 255)).astype(np.uint8)
@@ -112,9 +120,14 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     def damaged(name: str, case: str, image: Pixels, mask: Mask) -> Case:
         return name, case, image, np.where(mask[:, :, np.newaxis], image, 0).astype(np.uint8), mask
 
-    if options.protocol == "tancik":
-        for name in options.pictures or SETS:
-            image = read(set_picture(options.data, name))
+    if options.protocol in GRIDS:
+        is_drawn = options.protocol == "lettering"
+        for name in options.pictures or (LETTERINGS if is_drawn else SETS):
+            image = (
+                draw_lettering(int(name[-2:]), options.fonts)
+                if is_drawn
+                else read(set_picture(options.data, name))
+            )
             mask = np.zeros(image.shape[:2], np.bool_)
             mask[::2, ::2] = True
             yield damaged(name, name.split("/")[0], image, mask)
@@ -138,6 +151,25 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
                 noisy = image + np.random.default_rng(seed).normal(0, sigma, image.shape)
                 given = np.rint(np.clip(noisy, 0, 255)).astype(np.uint8)
                 yield name, f"{sigma:g}", image, given, np.ones((height, width), np.bool_)
+
+
+def draw_lettering(seed: int, folder: Path | None) -> Pixels:
+    """Fifteen words of random letters on white or a colour, (512, 512, 3)."""
+    fonts = sorted(folder.rglob("*.ttf")) if folder else []
+    if not fonts:
+        sys.exit("say where fonts (*.ttf) are: --fonts DIR")
+    random = np.random.default_rng(seed)
+    letters = list(string.ascii_letters)
+    colours = [tuple(colour) for colour in random.integers(0, 256, (16, 3)).tolist()]
+    image = Image.new("RGB", (512, 512), (255, 255, 255) if seed % 2 else colours[15])
+    pencil = ImageDraw.Draw(image)
+    for colour in colours[:15]:
+        word = "".join(random.choice(letters, int(random.integers(3, 12))))
+        size = int(np.exp(random.uniform(np.log(10), np.log(90))))
+        font = ImageFont.truetype(fonts[random.integers(len(fonts))], size)
+        place = (int(random.integers(-60, 480)), int(random.integers(-20, 480)))
+        pencil.text(place, word, colour, font=font)
+    return np.asarray(image)
 
 
 def draw_mask(kind: str, height: int, width: int, seed: int) -> Mask:
@@ -172,7 +204,7 @@ def registry(options: argparse.Namespace) -> dict[str, Method]:
             methods["auto" + suffix] = fill(effort, options.threads, denoising, auto=True)
     if denoising:
         return methods | {"noisy": lambda given, mask, case: given, "nlm": nonlocal_means}
-    if options.protocol == "tancik":
+    if options.protocol in GRIDS:
         return methods | {"nearest": spline(0), "bilinear": spline(1), "cubic": spline(3)}
     if options.protocol == "random":
         methods |= {"linear": scattered("linear"), "cubic": scattered("cubic")}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-CORE = 688  # pixels a side
+CORE = 784  # pixels a side, a multiple of the cells of 16 that views and the network have
 
 FloatArray = NDArray[np.float32]
 

@@ -45,6 +45,7 @@ KODAK = [f"kodim{i:02d}" for i in range(1, 25)]
 SETS = [f"{kind}/{i:02d}" for kind in ("natural", "text") for i in range(16)]
 LETTERINGS = [f"lettering/{i:02d}" for i in range(16)]
 GRIDS = ("tancik", "lettering")  # protocols of known rows and columns
+NETWORKS = ("siren", "fourier")
 MASKS = ("text", "scratches", "holes")
 SIGMAS = (5.0, 15.0, 25.0)
 
@@ -104,6 +105,8 @@ def main() -> None:
                 "threads": options.threads,
                 "commit": about["commit"],
             }
+            if key in NETWORKS:
+                run |= {k: getattr(options, k) for k in ("steps", "batch", "device")}
             runs.append(run)
             print(f"{picture} {case} {key}: {run['psnr']:.2f} dB, {seconds:.1f} s", flush=True)
             if options.save_pictures:
@@ -208,7 +211,7 @@ def registry(options: argparse.Namespace) -> dict[str, Method]:
         return methods | {"nearest": spline(0), "bilinear": spline(1), "cubic": spline(3)}
     if options.protocol == "random":
         methods |= {"linear": scattered("linear"), "cubic": scattered("cubic")}
-        methods |= {name: network(name, options) for name in ("siren", "fourier")}
+        methods |= {name: network(name, options) for name in NETWORKS}
     else:
         methods |= {"telea": opencv("INPAINT_TELEA"), "navierstokes": opencv("INPAINT_NS")}
     return methods | {"biharmonic": biharmonic}

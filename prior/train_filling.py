@@ -88,11 +88,11 @@ class Training:
         self.optimiser = torch.optim.Adam(
             groups, torch.tensor(options.rate), betas=(0.9, 0.99), capturable=is_cuda
         )
-        for group in self.optimiser.param_groups:
-            group["lr"] = torch.tensor(0.0, device=self.device)
         self.steps, self.seconds = 0, 0.0
         if options.out.exists():
             self._load(torch.load(options.out, map_location=self.device))
+        for group in self.optimiser.param_groups:
+            group["lr"] = torch.tensor(0.0, device=self.device)
         self.loss = torch.zeros((), device=self.device)  # sum since the last report
         self.decay = torch.ones((), device=self.device)
         self.relaxed = torch.compile(relaxed) if is_cuda else relaxed

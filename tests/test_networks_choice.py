@@ -91,6 +91,22 @@ def test_faster_signals_get_higher_frequencies():
     assert fast.settings["first_omega"] > 10 * slow.settings["first_omega"]
 
 
+@pytest.mark.parametrize(("name", "knee"), [("siren", 45), ("finer", 22)])
+def test_high_frequencies_of_pictures_count_less(name, knee):
+    noise = np.random.default_rng(0).random((1, 200, 3))
+    line, picture = networks.GridSamples(noise[0]), networks.GridSamples(noise.repeat(200, 0))
+    typical = networks.typical_frequency(picture, (200, 200)) * math.sqrt(2)
+    assert typical > 2 * knee
+
+    def omega(samples, positions, detail=1.0):
+        choice = networks.suited(name, samples, positions, detail=detail)
+        return choice.settings["first_omega"]
+
+    assert knee < omega(picture, (200, 200)) < 0.8 * typical
+    assert omega(picture, (200, 200), 0.5) == pytest.approx(0.5 * omega(picture, (200, 200)))
+    assert omega(line, (200,)) == networks.typical_frequency(line, (200,))
+
+
 # Auto
 
 

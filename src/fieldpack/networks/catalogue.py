@@ -92,15 +92,23 @@ def suited(
         return Choice(network, DEFAULT.rate)
     frequency = detail * typical_frequency(samples, positions)
     width = _width(samples.count * samples.channels)
-    # A step of the optimiser moves weights by a share of the rate, whatever their size, and those
-    # of a SIREN are smaller where there are more.
-    siren_rate = 0.03 / math.sqrt(width)
     waves = frequency * math.sqrt(samples.axes)
+
+    def bent(knee: float, power: float) -> float:
+        """`waves`, growing more slowly beyond the knee."""
+        # Later layers multiply the first one's frequencies. What has several axes, such as a
+        # picture, has most of its power far below its finest detail; a sound may be one high tone.
+        whole = waves / detail
+        bends = samples.axes > 1 and whole > knee
+        return waves * (knee / whole) ** (1 - power) if bends else waves
+
     match network:
+        # A step of the optimiser moves weights by a share of the rate, whatever their size, and
+        # those of a SIREN are smaller where there are more.
         case "siren":
-            return Choice(network, siren_rate, {"width": width, "first_omega": waves})
+            return Choice(network, 0.27 / width, {"width": width, "first_omega": bent(45, 0.5)})
         case "finer":
-            return Choice(network, siren_rate, {"width": width, "first_omega": waves})
+            return Choice(network, 0.17 / width, {"width": width, "first_omega": bent(22, 0.3)})
         case "wire":
             omega = min(max(1.6 * math.sqrt(frequency), 4.0), 10.0)
             complex_width = round(width / math.sqrt(2))

@@ -10,7 +10,7 @@ pictures each (00.png to 15.png). Results are written to results/interpolation.j
 picture, and runs that are there with the same settings are not repeated.
 
 `--side 256` takes the centre of each picture only: far quicker, and not the published protocol; its
-results are in files of their own. So are those of `--batch` with more than the default.
+results are in files of their own.
 
 To add a method, add a function of the known picture to METHODS.
 """
@@ -58,10 +58,8 @@ SETTINGS = Settings()
 
 
 def results_name() -> str:
-    """Name of the file of results: parts of pictures and larger batches have one of their own."""
-    side = "" if SETTINGS.side == SIDE else f"-{SETTINGS.side}"
-    batch = "" if SETTINGS.batch <= Settings.batch else f"-batch{SETTINGS.batch}"
-    return f"interpolation{side}{batch}"
+    """Name of the file of results: parts of pictures have one of their own."""
+    return "interpolation" if SETTINGS.side == SIDE else f"interpolation-{SETTINGS.side}"
 
 
 def nearest(known: Image64) -> Image64:

@@ -1,14 +1,12 @@
 """How well missing pixels are rebuilt, against interpolation, inpainting and coordinate networks.
 
-    python benchmarks/filling.py --data DIR --protocol tancik|lettering|random|masks|denoise
+    python benchmarks/filling.py --data DIR --protocol lettering|random|masks|denoise
         [--fonts DIR] [--pictures NAME ...] [--methods NAME ...] [--shares 0.1 0.25 0.5]
         [--efforts 5] [--crop 256]
 
-tancik: the test of Tancik et al., "Fourier features let networks learn high frequency functions in
-low dimensional domains", 2020: pictures of 512 x 512 are known at [::2, ::2] and measured at
-[1::2, 1::2]; DIR/interpolation/ holds natural/ and text/.
-lettering: the same with text drawn in the fonts of `--fonts` (*.ttf), with smooth edges: in other
-fonts than those that the filling network was trained with, it shows what that is worth elsewhere.
+lettering: the test of interpolation.py (known at [::2, ::2], measured at [1::2, 1::2]) on text that
+is drawn in the fonts of `--fonts` (*.ttf), with smooth edges: in other fonts than those that the
+filling network was trained with, it shows what that is worth elsewhere.
 random: Kodak pictures, of which a share of the pixels is kept at random (the generator's seed is
 the picture's number); measured at the others. `siren` and `fourier` are networks trained on the
 known pixels for `--steps` steps.
@@ -42,9 +40,7 @@ import fieldpack
 from fieldpack.metrics import psnr
 
 KODAK = [f"kodim{i:02d}" for i in range(1, 25)]
-SETS = [f"{kind}/{i:02d}" for kind in ("natural", "text") for i in range(16)]
 LETTERINGS = [f"lettering/{i:02d}" for i in range(16)]
-GRIDS = ("tancik", "lettering")  # protocols of known rows and columns
 NETWORKS = ("siren", "fourier")
 MASKS = ("text", "scratches", "holes")
 SIGMAS = (5.0, 15.0, 25.0)
@@ -61,7 +57,7 @@ def main() -> None:
     add_data_option(parser)
     parser.add_argument(
         "--protocol",
-        choices=["tancik", "lettering", "random", "masks", "denoise"],
+        choices=["lettering", "random", "masks", "denoise"],
         required=True,
     )
     parser.add_argument("--fonts", type=Path, help="folder of fonts for lettering")
@@ -95,7 +91,7 @@ def main() -> None:
             result = method(given, mask, case)
             seconds = time.perf_counter() - started
             where = ~mask if not mask.all() else mask
-            if options.protocol in GRIDS:
+            if options.protocol == "lettering":
                 where = np.zeros_like(mask)
                 where[1::2, 1::2] = True
             drawn = np.rint(np.clip(result, 0, 255)).astype(np.uint8)
@@ -123,14 +119,9 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     def damaged(name: str, case: str, image: Pixels, mask: Mask) -> Case:
         return name, case, image, np.where(mask[:, :, np.newaxis], image, 0).astype(np.uint8), mask
 
-    if options.protocol in GRIDS:
-        is_drawn = options.protocol == "lettering"
-        for name in options.pictures or (LETTERINGS if is_drawn else SETS):
-            image = (
-                draw_lettering(int(name[-2:]), options.fonts)
-                if is_drawn
-                else read(set_picture(options.data, name))
-            )
+    if options.protocol == "lettering":
+        for name in options.pictures or LETTERINGS:
+            image = draw_lettering(int(name[-2:]), options.fonts)
             mask = np.zeros(image.shape[:2], np.bool_)
             mask[::2, ::2] = True
             yield damaged(name, name.split("/")[0], image, mask)
@@ -207,7 +198,7 @@ def registry(options: argparse.Namespace) -> dict[str, Method]:
             methods["auto" + suffix] = fill(effort, options.threads, denoising, auto=True)
     if denoising:
         return methods | {"noisy": lambda given, mask, case: given, "nlm": nonlocal_means}
-    if options.protocol in GRIDS:
+    if options.protocol == "lettering":
         return methods | {"nearest": spline(0), "bilinear": spline(1), "cubic": spline(3)}
     if options.protocol == "random":
         methods |= {"linear": scattered("linear"), "cubic": scattered("cubic")}
@@ -329,15 +320,6 @@ def nonlocal_means(given: Pixels, mask: Mask, case: str) -> NDArray[Any]:
 def read(path: Path) -> Pixels:
     with Image.open(path) as image:
         return np.asarray(image.convert("RGB"))
-
-
-def set_picture(data: Path | None, name: str) -> Path:
-    if data is None:
-        sys.exit("say where the pictures are: --data DIR or FIELDPACK_DATA=DIR")
-    path = Path(data) / "interpolation" / f"{name}.png"
-    if not path.is_file():
-        sys.exit(f"there is no {path}: DIR of --data DIR must contain interpolation/{name}.png")
-    return path
 
 
 def summary(runs: list[Run]) -> list[dict[str, Any]]:

@@ -40,8 +40,8 @@ nb::ndarray<nb::numpy, float> to_numpy(std::unique_ptr<float[]> data,
 nb::ndarray<nb::numpy, float> run(const Network& network, Plane guess, Plane mask, int threads) {
   const std::size_t height = guess.shape(0), width = guess.shape(1);
   require(mask.shape(0) == height && mask.shape(1) == width, "the mask has the guess's size");
-  require(height > 0 && width > 0 && height % kCell == 0 && width % kCell == 0 && height <= 1 << 15 &&
-              width <= 1 << 15,
+  require(height > 0 && width > 0 && height % kCell == 0 && width % kCell == 0 &&
+              height <= 1 << 15 && width <= 1 << 15,
           "sides are multiples of sixteen, 32768 at most");
   std::unique_ptr<float[]> out(new float[guess.size()]);
   {

@@ -152,7 +152,7 @@ def draw_text(
 ) -> Pixels:
     """Words of random letters on one colour, (3, side, side), with smooth edges or without.
 
-    A share is drawn in the stroke fonts of OpenCV (after Hershey, 1967), if that is installed.
+    A share is drawn in the stroke fonts of OpenCV (after Hershey, 1967), which it takes to do so.
     """
 
     def colour() -> tuple[int, ...]:

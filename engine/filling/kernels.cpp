@@ -6,7 +6,6 @@ namespace fieldpack::filling::FIELDPACK_ISA {
 
 namespace {
 
-// Floats at once, and outputs: as many as the sums that the machine's registers hold allow.
 template <int kWidth>
 struct Vector {
   typedef float Type __attribute__((vector_size(4 * kWidth), may_alias));
@@ -14,6 +13,7 @@ struct Vector {
   static Type load(const float* p) { return *reinterpret_cast<const Unaligned*>(p); }
   static void store(float* p, Type v) { *reinterpret_cast<Unaligned*>(p) = v; }
 };
+// Floats and vectors at once, and outputs a block: as many sums as the machine has registers for.
 #if defined(__AVX512F__)
 constexpr int kWidest = 16, kMostVectors = 3, kBlock = 8;
 #elif defined(__AVX2__)

@@ -13,7 +13,9 @@ Every picture is written to a file by the command `fieldpack encode` and read ba
 that comes back, seconds those of the whole commands. results/kodak.json is written after every
 run, and a later call skips what it holds already. Without the prior, they go to
 results/kodak-scratch.json. With --avif, AVIF is measured in the same call, through Pillow and in
-this process, so that its seconds lack what a command needs to begin and end.
+this process, so that its seconds lack what a command needs to begin and end. With --workers,
+several pictures are encoded at once: their bytes are the same, but seconds would say nothing and
+are null.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +54,7 @@ AVIF_SETTINGS: dict[str, Any] = {"subsampling": "4:4:4", "speed": 4, "advanced":
 MEAN_ANCHOR, PICTURE_ANCHOR = "vtm_444", "coolchic_5.0"
 
 Run = dict[str, Any]
+Key = tuple[str, int, float]  # picture, effort, lambda
 Curve = list[list[float]]  # (bpp, PSNR) of each point
 
 
@@ -60,6 +65,9 @@ def main() -> None:
     parser.add_argument("--lambdas", type=float, nargs="+", default=list(LAMBDAS))
     parser.add_argument("--pictures", nargs="+", default=PICTURES, metavar="kodimNN")
     parser.add_argument("--threads", type=int, default=0, help="0 means one for each core")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="so many encoders at once, none of them timed"
+    )
     parser.add_argument(
         "--resume",
         action=argparse.BooleanOptionalAction,
@@ -84,26 +92,53 @@ def main() -> None:
     if options.avif:
         results["avif"] = measure_avif(originals, results["anchors"])
         save(name_of_results, results, about)
-    for effort in options.efforts:
-        for name, path in originals.items():
-            for lambda_ in options.lambdas:
-                if (name, effort, lambda_) in done:
-                    continue
-                run = {
-                    "picture": name,
-                    "effort": effort,
-                    "lambda": lambda_,
-                    **measure(path, effort, lambda_, options.threads, options.prior),
-                    "threads": options.threads or about["cores"],
-                    "commit": about["commit"],
-                    "processor": about["processor"],
-                }
-                print_run(run)
-                others = [other for other in results["runs"] if _key(other) != _key(run)]
-                results["runs"] = sorted([*others, run], key=_key)
-                save(name_of_results, results, about)
+    waiting = [
+        (name, effort, lambda_)
+        for effort in options.efforts
+        for name in originals
+        for lambda_ in options.lambdas
+        if (name, effort, lambda_) not in done
+    ]
+    threads = options.threads or about["cores"]
+    for (name, effort, lambda_), measured in measure_all(
+        waiting, originals, threads, options.prior, options.workers
+    ):
+        run = {
+            "picture": name,
+            "effort": effort,
+            "lambda": lambda_,
+            **measured,
+            "threads": threads,
+            "commit": about["commit"],
+            "processor": about["processor"],
+        }
+        print_run(run)
+        others = [other for other in results["runs"] if _key(other) != _key(run)]
+        results["runs"] = sorted([*others, run], key=_key)
+        save(name_of_results, results, about)
     save(name_of_results, results, about)
     print_summary(results["summary"])
+
+
+def measure_all(
+    waiting: list[Key], originals: dict[str, Path], threads: int, prior: str, workers: int
+) -> Iterator[tuple[Key, Run]]:
+    """Measure what is waiting, in order and timed by a single worker, else as they are done."""
+    if workers == 1:
+        for name, effort, lambda_ in waiting:
+            run = measure(originals[name], effort, lambda_, threads, prior)
+            yield (name, effort, lambda_), run
+        return
+    with ThreadPoolExecutor(workers) as executor:
+        running = {
+            executor.submit(measure, originals[name], effort, lambda_, threads, prior): (
+                (name, effort, lambda_)
+            )
+            for name, effort, lambda_ in waiting
+        }
+        for future in as_completed(running):
+            untimed = {"encode_seconds": None, "decode_seconds": None}
+            yield running[future], future.result() | untimed
 
 
 def measure(path: Path, effort: int, lambda_: float, threads: int, prior: str) -> Run:
@@ -279,10 +314,11 @@ def plot(results: dict[str, Any]) -> None:
 
 def print_run(run: Run) -> None:
     part = run["parts"]
+    encode, decode = _seconds(run["encode_seconds"], 1), _seconds(run["decode_seconds"], 2)
     print(
         f"{run['picture']}  effort {run['effort']}  lambda {run['lambda']:<7g} "
         f"{run['bytes']:7,} bytes  {run['bpp']:.4f} bpp  {run['psnr']:.3f} dB  "
-        f"encode {run['encode_seconds']:.1f} s  decode {run['decode_seconds']:.2f} s  "
+        f"encode {encode} s  decode {decode} s  "
         f"(container {part['container']}, networks {part['networks']:,}, "
         f"latents {part['latents']:,})",
         flush=True,
@@ -295,7 +331,8 @@ def print_summary(summary: list[dict[str, Any]]) -> None:
         for row in effort["means"]:
             print(
                 f"{effort['effort']:6} {row['lambda']:8g} {row['pictures']:9} {row['bpp']:7.4f} "
-                f"{row['psnr']:7.3f} {row['encode_seconds']:9.1f} {row['decode_seconds']:9.2f} "
+                f"{row['psnr']:7.3f} {_seconds(row['encode_seconds'], 1):>9} "
+                f"{_seconds(row['decode_seconds'], 2):>9} "
                 f"{row['networks']:9,.0f} {row['latents']:9,.0f}"
             )
     for effort in summary:
@@ -317,16 +354,23 @@ def _percent(rate: float | None, digits: int) -> str:
     return "not known" if rate is None else f"{rate:+.{digits}f} %"
 
 
+def _seconds(seconds: float | None, digits: int) -> str:
+    return "-" if seconds is None else f"{seconds:.{digits}f}"
+
+
 def _means(lambda_: float, runs: list[Run]) -> dict[str, Any]:
     def mean(values: list[float]) -> float:
         return float(np.mean(values))
 
+    timed = [run for run in runs if run["encode_seconds"] is not None]
     return {
         "lambda": lambda_,
         "pictures": len(runs),
+        **{key: mean([run[key] for run in runs]) for key in ("bytes", "bpp", "psnr")},
+        "timed": len(timed),
         **{
-            key: mean([run[key] for run in runs])
-            for key in ("bytes", "bpp", "psnr", "encode_seconds", "decode_seconds")
+            key: mean([run[key] for run in timed]) if timed else None
+            for key in ("encode_seconds", "decode_seconds")
         },
         **{
             part: mean([run["parts"][part] for run in runs])
@@ -343,7 +387,7 @@ def _bd_rate(curve: Curve, anchor: Curve) -> float | None:
         return None
 
 
-def _key(run: Run) -> tuple[str, int, float]:
+def _key(run: Run) -> Key:
     return run["picture"], run["effort"], run["lambda"]
 
 

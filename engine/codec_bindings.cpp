@@ -399,10 +399,11 @@ void bind_codec(nb::module_& module) {
             require(!trainer.compares_structure(), "structure has no place: linearise first");
             using fieldpack::train::loss_blocks;
             OutArrayOf<double> out = new_array<double>(
-                {size_t(loss_blocks(trainer.height())), size_t(loss_blocks(trainer.width()))});
+                {2, size_t(loss_blocks(trainer.height())), size_t(loss_blocks(trainer.width()))});
             {
               nb::gil_scoped_release release;
-              trainer.loss_by_block(parameters.data(), lambda, out.data());
+              trainer.loss_by_block(parameters.data(), lambda, out.data(),
+                                    out.data() + out.size() / 2);
             }
             return out;
           },

@@ -9,7 +9,7 @@ from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import ModelShape, engine_model, grids_of
 from fieldpack.codec.payload import read_pyramid
-from fieldpack.codec.refinement import refine
+from fieldpack.codec.refinement import Refined, refine
 
 LAMBDA = 1e-3
 
@@ -48,18 +48,20 @@ def test_losses_by_block_add_up(size: tuple[int, int], weighted: bool) -> None:
     if weighted:
         weights = np.random.default_rng(0).uniform(0, 2, image.shape).astype(np.float32)
     trainer, parameters, _ = rounded(image, weights)
-    losses = trainer.loss_by_block(parameters, LAMBDA)
-    assert losses.shape == (-(-size[0] // 4), -(-size[1] // 4))
+    losses, rates = trainer.loss_by_block(parameters, LAMBDA)
+    assert losses.shape == rates.shape == (-(-size[0] // 4), -(-size[1] // 4))
     assert losses.sum() == pytest.approx(loss_of(trainer, parameters, size[0] * size[1]), rel=1e-5)
+    distortion = (losses - rates).sum()
+    assert distortion == pytest.approx(trainer.distortion(parameters), rel=1e-5)
 
 
 def test_losses_by_block_lie_where_the_picture_changes() -> None:
     image = picture(48, 300)
     trainer, parameters, latents = rounded(image)
-    before = trainer.loss_by_block(parameters, LAMBDA)
+    before, _ = trainer.loss_by_block(parameters, LAMBDA)
     latents[0][20, 260] += 3
     trainer.set_latents(0, latents[0])
-    changed = np.argwhere(trainer.loss_by_block(parameters, LAMBDA) != before)
+    changed = np.argwhere(trainer.loss_by_block(parameters, LAMBDA)[0] != before)
     assert len(changed)
     assert (abs(changed - (5, 65)) <= 3).all()
 
@@ -70,16 +72,31 @@ def test_refined_latents_are_integers_with_less_loss(size: tuple[int, int]) -> N
     trainer, parameters, latents = rounded(image)
     pixels = size[0] * size[1]
     before = loss_of(trainer, parameters, pixels)
-    refined = refine(trainer, parameters, latents, LAMBDA, 100)
+    refined = refine(trainer, parameters, latents, LAMBDA, 100).latents
     assert all((grid == np.rint(grid)).all() for grid in refined)
     assert all((trainer.latents(k) == grid).all() for k, grid in enumerate(refined))
     after = loss_of(trainer, parameters, pixels)
     assert after < before if min(size) > 8 else after <= before
 
 
+def test_changes_are_left_out_or_let_in_for_other_lambdas() -> None:
+    trainer, parameters, latents = rounded(picture(64, 96))
+    refined = refine(trainer, parameters, latents, LAMBDA, 100)
+    assert all((a == b).all() for a, b in zip(refined.for_other(0), refined.latents, strict=True))
+
+    def bits_and_distortion(push: float) -> tuple[float, float]:
+        for k, grid in enumerate(refined.for_other(push)):
+            trainer.set_latents(k, grid)
+        return sum(trainer.bits(parameters)), trainer.distortion(parameters)
+
+    bits, distortions = zip(*(bits_and_distortion(push) for push in (-1, 0, 1)), strict=True)
+    assert bits[0] > bits[1] > bits[2]
+    assert distortions[0] < distortions[1] < distortions[2]
+
+
 def test_grids_that_stay_at_zero_are_left_alone() -> None:
     trainer, parameters, latents = rounded(picture(64, 96), finest=1)
-    refined = refine(trainer, parameters, latents, LAMBDA, 100)
+    refined = refine(trainer, parameters, latents, LAMBDA, 100).latents
     assert not refined[0].any()
     assert any((a != b).any() for a, b in zip(refined[1:], latents[1:], strict=True))
 
@@ -89,7 +106,7 @@ def test_refinement_does_not_depend_on_the_threads() -> None:
     results = []
     for threads in (1, 3):
         trainer, parameters, latents = rounded(image, threads=threads)
-        results.append(refine(trainer, parameters, latents, LAMBDA, 100))
+        results.append(refine(trainer, parameters, latents, LAMBDA, 100).latents)
     assert all((a == b).all() for a, b in zip(*results, strict=True))
 
 
@@ -111,5 +128,7 @@ def test_encoding_refines(monkeypatch: pytest.MonkeyPatch) -> None:
         return float(((drawn - image) ** 2).mean() + LAMBDA * 8 * len(payload) / 256**2)
 
     refined = loss()
-    monkeypatch.setattr(attempt, "refine", lambda trainer, parameters, latents, *_: latents)
+    monkeypatch.setattr(
+        attempt, "refine", lambda _, __, latents, *___: Refined(latents, latents, [])
+    )
     assert refined < 0.995 * loss()

@@ -35,7 +35,7 @@ double Trainer::distortion(const float* parameters) {
   return result.distortion;
 }
 
-void Trainer::loss_by_block(const float* parameters, float lambda, double* losses) {
+void Trainer::loss_by_block(const float* parameters, float lambda, double* losses, double* rates) {
   const StepOptions options = StepOptions::rounding();
   StepResult result;
   pack(parameters);
@@ -45,7 +45,7 @@ void Trainer::loss_by_block(const float* parameters, float lambda, double* losse
   const int rows = loss_blocks(height_), columns = loss_blocks(width_);
   const double nat = double(lambda) / (double(height_) * width_) * 1.4426950408889634;
   pool_.run(rows, [&](int job, int) {
-    double* sums = losses + ptrdiff_t(job) * columns;
+    double* sums = rates + ptrdiff_t(job) * columns;
     std::fill(sums, sums + columns, 0.0);
     const int end = std::min((job + 1) * kLossBlock, height_);
     for (int y = job * kLossBlock; y < end; ++y)
@@ -54,6 +54,7 @@ void Trainer::loss_by_block(const float* parameters, float lambda, double* losse
         for (int x = 0; x < grids_[k].width; ++x) sums[(x << k) / kLossBlock] += nat * nats[x];
       }
   });
+  std::copy(rates, rates + ptrdiff_t(rows) * columns, losses);
   synthesise(options, nullptr, false, result, losses);
 }
 

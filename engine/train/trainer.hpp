@@ -73,8 +73,9 @@ class Trainer {
   double distortion(const float* parameters);
 
   // Loss of the rounded latents where it arises, by blocks of kLossBlock by kLossBlock pixels, row by
-  // row; the bits of a latent count where its first pixel is. Overwrites the slopes.
-  void loss_by_block(const float* parameters, float lambda, double* losses);
+  // row, and what of it is for the bits; those of a latent count where its first pixel is. Overwrites
+  // the slopes.
+  void loss_by_block(const float* parameters, float lambda, double* losses, double* rates);
 
   // Bits, by grid, of the rounded latents; only of grids that use a context set unless it is -1.
   std::array<double, kMaxGrids> bits(const float* parameters, int context_set);

@@ -266,8 +266,9 @@ class Trainer:
     def loss_by_block(self, parameters: NDArray[np.float32], lambda_: float) -> NDArray[np.float64]:
         """Loss of the rounded latents where it arises, by blocks of 4 x 4 pixels; the sum is all.
 
-        Returns (ceil(H / 4), ceil(W / 4)): mean squared error and lambda_ * bits a pixel, the bits
-        of a latent in the block of its first pixel. Overwrites what `slope` tells.
+        Returns (2, ceil(H / 4), ceil(W / 4)): mean squared error and lambda_ * bits a pixel, then
+        the latter alone, the bits of a latent in the block of its first pixel. Overwrites what
+        `slope` tells.
 
         Raises:
             ValueError: The parameters are not as many as the model has, or the trainer compares

@@ -154,7 +154,9 @@ def attempt(
         )
     else:
         fitted.trainer.reset_moments()  # their memory is needed
-        rounded = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
+        refined = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
+        rounded = refined.latents
+        del refined
     distortion = 0.0
     if needs_loss and structure is None:
         distortion = fitted.trainer.distortion(networks.parameters)

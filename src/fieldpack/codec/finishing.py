@@ -1,14 +1,16 @@
 """Latents that come to a wanted size or quality, from those of a fit that came near it.
 
-A few more passes, until they are nearer; then refinements for several lambdas, until there are
-latents on either side of the goal; of these two, some blocks of the picture take one and the others
-the other.
+A few more passes, until they are nearer; then a refinement, of whose changes those are left out, or
+let in, that pay for another lambda: the one with which the goal is met. Where no lambda is, there
+are latents on either side of the goal, and some blocks of the picture take one and the others the
+other.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -28,13 +30,13 @@ Sides = dict[bool, Latents]  # those above the goal, and those below
 _ROUNDS, _ROUND_SHARE, _LEAST_ROUND, _LONGER = 6, 0.06, 8, 1.5
 _LARGE, _LONGEST = 0.08, 0.4
 _LARGEST_PUSH, _OVERSHOOT, _BEYOND = 1.5, 1.3, 0.015
-# Then refinements: by what the first lowers the excess, of bytes and of quality, and by how much
-# more for 1 more of ln(lambda). After fits of so many passes, which take much longer, there are
-# refinements on either side.
+# Then refinements, so many after short fits and after others: by what the first lowers the excess,
+# of bytes and of quality, and by how much more for 1 more of ln(lambda). How far from its lambda,
+# in ln(lambda), a refinement's changes are still chosen from, and how far they are good enough;
+# after short fits, they always are.
 _GAIN_OF_BYTES, _GAIN_OF_QUALITY = 0.03, 0.0
-_REFINEMENTS, _RESPONSE, _LEAST_RESPONSE, _MOST_RESPONSE = 4, 0.1, 0.02, 0.3
-_BEYOND_REFINED = 0.003
-_FEWEST_FOR_BOTH = 70
+_REFINEMENTS, _RESPONSE, _LEAST_RESPONSE, _MOST_RESPONSE = (2, 4), 0.1, 0.02, 0.3
+_FARTHEST, _NEAR, _SHORT_FIT = 1.0, 0.1, 70
 _CORRECTIONS, _STEPS = 4, 10
 _LEAST_CUT, _EXACT, _CLOSE = 0.02, 1e-3, 0.007
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
@@ -62,22 +64,36 @@ def meet(
     """
     meter = _Meter(control.goal, fitted, parameters, network_bytes, measure)
     rounds = _Rounds(control, fitted, parameters, schedule, seed, meter)
-    meter.check(rounds.latents)
     rounds.go_on(_LARGE)
     fitted.trainer.reset_moments()  # their memory is needed
     lambda_, passes = control.goal_lambda, schedule.passes
-    refined = _refined(rounds, lambda_, fitted, parameters, passes, meter)
-    both = rounds.sides | refined
+    found = _refined(rounds, lambda_, fitted, parameters, passes, meter)
+    if isinstance(found, _Family):
+        return _nearest(found, meter)
+    both = rounds.sides | found
     if len(both) < 2:
         rounds.go_on(0)
-        both = rounds.sides | refined
+        both = rounds.sides | found
     if len(both) == 2:
-        return _between(both[True], both[False], meter, scattered=True)
+        return _nearest(_mixtures(both[True], both[False], _scattered_order, meter), meter)
     ((is_above, latents),) = both.items()
     control.left = meter.excess(latents)
     if not is_above:
         return latents
-    return _between(latents, _much_less(latents, meter), meter, scattered=False)
+    return _nearest(_mixtures(latents, _much_less(latents, meter), _reading_order, meter), meter)
+
+
+@dataclass(frozen=True)
+class _Family:
+    """Latents for every number in a range, above the goal at its lower end, below at its upper.
+
+    `found` holds estimates of what is known, see `_Meter`: both ends and others. `met` is one that
+    meets the goal, once there is one.
+    """
+
+    at: Callable[[float], Latents]
+    found: dict[float, float]
+    met: Latents | None = None
 
 
 class _Rounds:
@@ -102,14 +118,14 @@ class _Rounds:
         self._schedule, self._seed, self._meter = schedule, seed, meter
         self._done, self._left = schedule.passes, _ROUNDS
         self._share, self._push = max(_LEAST_ROUND / schedule.passes, _ROUND_SHARE), 0.0
-        self.sides: Sides = {}
-        self.excess = 0.0
         self._look()
+        estimate = meter.estimate(self.latents)
+        meter.check(self.latents, estimate)
+        self.excess = meter.corrected(estimate)
+        self.sides: Sides = {self.excess > 0: self.latents}
 
     def go_on(self, large: float) -> None:
         """Until the excess is not large, or there are both sides, or there were too many."""
-        self.excess = self._meter.excess(self.latents)
-        self.sides[self.excess > 0] = self.latents
         while abs(self.excess) > large and len(self.sides) < 2 and self._left:
             self._left -= 1
             self._pass_again()
@@ -162,25 +178,46 @@ def _refined(
     parameters: FloatArray,
     passes: int,
     meter: _Meter,
-) -> Sides:
-    """Latents with less loss, on one side of the goal or both."""
-    refined: Sides = {}
+) -> _Family | Sides:
+    """Latents with less loss, from one side of the goal to the other, or all on one side."""
+    sides: Sides = {}
     gain = _GAIN_OF_BYTES if meter.goal.payload_bytes else _GAIN_OF_QUALITY
-    push, excess, response = 0.0, rounds.excess - gain, _RESPONSE
-    for _ in range(_REFINEMENTS):
-        change = (excess + math.copysign(_BEYOND_REFINED, excess)) / response
-        last, before = push, excess
-        push = min(max(push + change, -_LARGEST_PUSH), _LARGEST_PUSH)
+    push = _limited((rounds.excess - gain) / _RESPONSE, _LARGEST_PUSH)
+    for left in reversed(range(_REFINEMENTS[passes >= _SHORT_FIT])):
+        dearer = lambda_ * math.exp(push)
+        refined = refine(fitted.trainer, parameters, rounds.latents, dearer, passes)
+        family = _Family(refined.for_other, {0.0: meter.estimate(refined.latents)})
+        excess = meter.corrected(family.found[0.0])
+        sides[excess > 0] = refined.latents
+        if abs(excess) < _CLOSE and meter.check(refined.latents, family.found[0.0]):
+            return replace(family, met=refined.latents)
+        other = _across(family, excess, meter)
+        beyond = meter.corrected(family.found[other])
+        fall = (excess - beyond) / other
+        if (beyond > 0) != (excess > 0):
+            likely = excess / fall
+            if not left or abs(likely) < _NEAR or passes < _SHORT_FIT:
+                return family
+        else:
+            likely = _OVERSHOOT * excess / min(max(fall, _LEAST_RESPONSE), _MOST_RESPONSE)
+        last, push = push, _limited(push + likely, _LARGEST_PUSH)
         if push == last:
             break
-        dearer = lambda_ * math.exp(push)
-        latents = refine(fitted.trainer, parameters, rounds.latents, dearer, passes)
-        excess = meter.excess(latents)
-        refined[excess > 0] = latents
-        if len(refined if passes >= _FEWEST_FOR_BOTH else rounds.sides | refined) == 2:
+    return sides
+
+
+def _across(family: _Family, excess: float, meter: _Meter) -> float:
+    """The number of a member on the other side of the goal than that for 0, or the last tried."""
+    likely = _OVERSHOOT * excess / _RESPONSE + math.copysign(_BEYOND, excess)
+    for other in (_limited(likely, _FARTHEST), math.copysign(_FARTHEST, excess)):
+        family.found[other] = meter.estimate(family.at(other))
+        if (meter.corrected(family.found[other]) > 0) != (excess > 0):
             break
-        response = min(max((before - excess) / (push - last), _LEAST_RESPONSE), _MOST_RESPONSE)
-    return refined
+    return other
+
+
+def _limited(value: float, most: float) -> float:
+    return min(max(value, -most), most)
 
 
 def _much_less(above: Latents, meter: _Meter) -> Latents:
@@ -212,19 +249,24 @@ class _Meter:
 
     def excess(self, latents: Latents) -> float:
         """Return `Goal.excess`; the trainer holds the latents afterwards."""
-        return self._estimate(latents) + self._correction
+        return self.corrected(self.estimate(latents))
 
-    def check(self, latents: Latents) -> bool:
-        """Measure in truth, correct later estimates, return whether the goal is met."""
+    def corrected(self, estimate: float) -> float:
+        """Return the excess that an estimate stands for, as far as is known."""
+        return estimate + self._correction
+
+    def check(self, latents: Latents, estimate: float) -> bool:
+        """Measure in truth, correct all estimates, return whether the goal is met."""
         truth = self._measure(latents)
-        self._correction = self.goal.excess(truth) - self._estimate(latents)
+        self._correction = self.goal.excess(truth) - estimate
         return self.goal.is_met(truth)
 
     def is_small_enough(self, latents: Latents) -> bool:
         """Whether the payload, in truth, has at most the bytes that the goal allows."""
         return self._measure(latents) <= self.goal.window[2]
 
-    def _estimate(self, latents: Latents) -> float:
+    def estimate(self, latents: Latents) -> float:
+        """Return `Goal.excess` but for what estimates are off by."""
         for k, grid in enumerate(latents):
             self._trainer.set_latents(k, grid)
         if self.goal.payload_bytes:
@@ -234,12 +276,16 @@ class _Meter:
         return self.goal.excess(self.goal.psnr_of(self._trainer.distortion(self._parameters)))
 
 
-def _between(above: Latents, below: Latents, meter: _Meter, *, scattered: bool) -> Latents:
-    """Latents of which so many blocks are from `below`, the others from `above`, as the goal asks.
+def _mixtures(
+    above: Latents,
+    below: Latents,
+    order_of: Callable[[tuple[int, ...], int], FloatArray],
+    meter: _Meter,
+) -> _Family:
+    """Latents of which a share of the blocks, in some order, is from `below`, others from `above`.
 
-    If both are good for a lambda near the other's, so is the mixture, and the blocks lie scattered.
+    If both are good for a lambda near the other's, so is a mixture whose blocks lie scattered.
     """
-    order_of = _scattered_order if scattered else _reading_order
     orders = [order_of(grid.shape, k) for k, grid in enumerate(above)]
 
     def mixed(share: float) -> Latents:
@@ -248,31 +294,36 @@ def _between(above: Latents, below: Latents, meter: _Meter, *, scattered: bool) 
             for order, low, high in zip(orders, below, above, strict=True)
         ]
 
-    chosen = below
+    return _Family(mixed, {0.0: meter.estimate(above), 1.0: meter.estimate(below)})
+
+
+def _nearest(family: _Family, meter: _Meter) -> Latents:
+    """The member of a family that comes nearest to the goal."""
+    found, (first, last) = family.found, (min(family.found), max(family.found))
+    if family.met is not None:
+        return family.met
     met: Latents | None = None
     for _ in range(_CORRECTIONS):
-        few, many = 0.0, 1.0
-        more, less = meter.excess(above), meter.excess(below)
         for _ in range(_STEPS):
-            # Nearly a straight line; what is left in doubt must get shorter from either side.
-            share = more / (more - less) if more > 0 > less else 0.5
-            middle = few + (many - few) * min(max(share, _LEAST_CUT), 1 - _LEAST_CUT)
-            excess = meter.excess(mixed(middle))
-            if excess > 0:
-                few, more = middle, excess
-            else:
-                many, less = middle, excess
+            few = max((x for x in found if meter.corrected(found[x]) > 0), default=first)
+            many = min((x for x in found if x > few), default=last)
+            more, less = (meter.corrected(found[x]) for x in (few, many))
             if more - less < _EXACT:
                 break
-        chosen = mixed(many if meter.goal.payload_bytes else few)
-        if meter.check(chosen):
+            # Nearly a straight line; what is left in doubt must get shorter from either side.
+            part = more / (more - less) if more > 0 > less else 0.5
+            middle = few + (many - few) * min(max(part, _LEAST_CUT), 1 - _LEAST_CUT)
+            found[middle] = meter.estimate(family.at(middle))
+        best = many if meter.goal.payload_bytes else few
+        chosen = family.at(best)
+        if meter.check(chosen, found[best]):
             met = chosen
-            if abs(meter.excess(chosen)) < _CLOSE:
+            if abs(meter.corrected(found[best])) < _CLOSE:
                 break
     if met is not None:
         return met
     if meter.goal.payload_bytes and not meter.is_small_enough(chosen):
-        return below
+        return family.at(last)
     return chosen
 
 

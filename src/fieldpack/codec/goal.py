@@ -225,15 +225,17 @@ def _block_energies(image: FloatArray) -> npt.NDArray[np.float32]:
     every = -(-(height * width) // (1 << 20))
     rows = np.arange(height) if every == 1 else _rows_of_some_blocks(height, every)
     part = image[np.minimum(rows, height - 1)]
-    padding = ((0, -len(part) % _BLOCK), (0, -width % _BLOCK), (0, 0))
-    part = np.pad(part @ colour_axes(channels).T.astype(np.float32), padding, mode="edge")
-    blocks = part.reshape(len(part) // _BLOCK, _BLOCK, -1, _BLOCK, channels)
+    planes = np.moveaxis(part @ colour_axes(channels).T.astype(np.float32), -1, 0)
+    padding = ((0, 0), (0, -len(part) % _BLOCK), (0, -width % _BLOCK))
+    planes = np.pad(planes, padding, mode="edge")
     k, x = np.mgrid[:_BLOCK, :_BLOCK]
     cosines = np.cos(np.pi * (2 * x + 1) * k / (2 * _BLOCK)) * math.sqrt(2 / _BLOCK)
     cosines[0] /= math.sqrt(2)
     basis = cosines.astype(np.float32)
-    transformed = np.einsum("ki,yixjc,lj->yxckl", basis, blocks, basis, optimize=True)
-    means = transformed[..., 0, 0]
+    _, rows_of_planes, columns = planes.shape
+    vertical = basis @ planes.reshape(channels, rows_of_planes // _BLOCK, _BLOCK, columns)
+    transformed = vertical.reshape(-1, _BLOCK, columns // _BLOCK, _BLOCK) @ basis.T
+    means = transformed[:, 0, :, 0]
     means[:, 1:] -= means[:, :-1].copy()
     means[:, 0] = 0
     energies: npt.NDArray[np.float32] = transformed * transformed

@@ -7,7 +7,9 @@ that one pass over the picture tells the worth of a change in each of many separ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -27,14 +29,59 @@ Indices = npt.NDArray[np.intp]
 Places = tuple[Indices, Indices]
 
 
+@dataclass(frozen=True)
+class _Changes:
+    """Single latents of a grid that were tried a step up or down, and what came of it.
+
+    `losses` is by how much the loss grew, `rates` by how much its part that is for the bits did.
+    """
+
+    grid: int
+    places: Places
+    steps: FloatArray
+    losses: Array
+    rates: Array
+
+
+class Refined:
+    """Latents with less loss for a lambda, and for others not far from it.
+
+    Attributes:
+        latents: Integers in quantisation steps, float32 (h_k, w_k) of each grid.
+    """
+
+    def __init__(
+        self,
+        before: Sequence[FloatArray],
+        latents: Sequence[FloatArray],
+        changes: Sequence[_Changes],
+    ) -> None:
+        self.latents = tuple(latents)
+        self._before, self._changes = tuple(before), changes
+
+    def for_other(self, push: float) -> tuple[FloatArray, ...]:
+        """Return latents for exp(push) times the lambda: with those changes that then pay.
+
+        What a change was worth was found among the others that paid for the first lambda; so the
+        farther the other is, the less is this as good as to refine for it.
+        """
+        latents = [grid.copy() for grid in self._before]
+        dearer = math.expm1(push)
+        for tried in self._changes:
+            pays = tried.losses + dearer * tried.rates < 0
+            rows, columns = tried.places
+            latents[tried.grid][rows[pays], columns[pays]] += tried.steps[pays]
+        return tuple(latents)
+
+
 def refine(
     trainer: Trainer,
     parameters: FloatArray,
     latents: Sequence[FloatArray],
     lambda_: float,
     passes: int,
-) -> tuple[FloatArray, ...]:
-    """Return integer latents (h_k, w_k) of each grid with less loss.
+) -> Refined:
+    """Return integer latents of each grid with less loss.
 
     Args:
         trainer: Of the fit; its latents become those that are returned, and from now on it
@@ -52,11 +99,11 @@ def refine(
             gained = search.round(k)
         if k > trainer.finest and first < least_share * search.loss:
             break
-    return tuple(search.latents)
+    return Refined(latents, search.latents, search.changes)
 
 
 class _Search:
-    """The latents, what they cost and where, and the changes known to be of no use."""
+    """The latents, what they cost and where, and the changes that were tried."""
 
     def __init__(
         self,
@@ -72,13 +119,14 @@ class _Search:
         if trainer.compares_structure:
             # A change's effect on structure reaches far; on squared errors, it does not.
             trainer.linearise(parameters)
-        self._losses = trainer.loss_by_block(parameters, lambda_)
+        self._costs = trainer.loss_by_block(parameters, lambda_)
+        self.changes: list[_Changes] = []
         self._refused = [np.zeros(grid.shape, bool) for grid in self.latents]
 
     @property
     def loss(self) -> float:
         """Distortion and lambda * bits a pixel, without the networks."""
-        return float(self._losses.sum())
+        return float(self._costs[0].sum())
 
     def round(self, k: int) -> float:
         """Try a change in each block of grid k; return by how much the loss fell."""
@@ -103,12 +151,13 @@ class _Search:
         before = grid[places]
         grid[places] += steps
         self._trainer.set_latents(k, grid)
-        losses = self._trainer.loss_by_block(self._parameters, self._lambda)
+        costs = self._trainer.loss_by_block(self._parameters, self._lambda)
         # A cell is a block and half a block on all sides of it.
         side = (_BLOCK << k) // _LOSS_BLOCK
         top, left = (colour // 2) * side - side // 2, (colour % 2) * side - side // 2
-        change = _sums(losses - self._losses, top, left, 2 * side)[cells]
-        worse = ~(change < 0)
+        losses, rates = (_sums(x, top, left, 2 * side)[cells] for x in costs - self._costs)
+        self.changes.append(_Changes(k, places, steps, losses, rates))
+        worse = ~(losses < 0)
         refused = (places[0][worse], places[1][worse])
         grid[refused] = before[worse]
         self._refused[k][refused] = True
@@ -116,11 +165,11 @@ class _Search:
         is_better[cells] = ~worse
         spread = is_better.repeat(2 * side, 0).repeat(2 * side, 1)
         spread = spread[max(-top, 0) :, max(-left, 0) :]
-        target = self._losses[max(top, 0) :, max(left, 0) :]
-        height, width = np.minimum(spread.shape, target.shape)
+        target = self._costs[:, max(top, 0) :, max(left, 0) :]
+        height, width = np.minimum(spread.shape, target.shape[1:])
         np.copyto(
-            target[:height, :width],
-            losses[max(top, 0) :, max(left, 0) :][:height, :width],
+            target[:, :height, :width],
+            costs[:, max(top, 0) :, max(left, 0) :][:, :height, :width],
             where=spread[:height, :width],
         )
 

@@ -12,6 +12,8 @@ from fieldpack.codec.trial import Trials
 _LEAST_COARSE_LAMBDA = 0.0015
 # Trials begin again with a lambda that is farther off, as a ratio; so does the choice of networks.
 _NEAR, _NEAR_ENOUGH_FOR_NETWORKS, _MOST_TRIALS = 1.4, 1.5, 3
+# Before shorter fits, whether latents should be flat is tried for one lambda only.
+_FEWEST_FOR_FLAT_AGAIN = 35
 
 
 def start_for(trials: Trials, lambda_: float, passes: int) -> PriorNetworks | None:
@@ -47,6 +49,7 @@ class StartTowards:
         self._goal, self._trials, self._passes = goal, trials, passes
         self._pixels = image.shape[0] * image.shape[1]
         forecast = Forecast(image, trials.part, goal, passes)
+        self._kind: bool | None = None  # whether latents should be flat, once that was tried
         self.lambda_ = self._chosen_for = forecast.first_lambda()
         self.networks = self._chosen() if use_prior else None
         for _ in range(_MOST_TRIALS):
@@ -76,9 +79,14 @@ class StartTowards:
         candidates = [c for c in candidates if self.allows(c)]
         if not candidates:
             return None
+        if self._passes < _FEWEST_FOR_FLAT_AGAIN and self._kind is not None:
+            candidates = [c for c in candidates if c.is_flat == self._kind] or candidates
         wanted = self._goal.payload_bytes
         bits = 8 * wanted[1] / self._pixels if wanted else None
-        return best_networks(self._trials, candidates, self.lambda_, self._passes, bits)
+        best = best_networks(self._trials, candidates, self.lambda_, self._passes, bits)
+        if len({c.is_flat for c in candidates}) > 1:
+            self._kind = best.is_flat
+        return best
 
     def allows(self, networks: PriorNetworks) -> bool:
         """Whether the goal is in reach of networks."""

@@ -1,5 +1,7 @@
 """What tests share: small pictures and small files, made here."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,9 @@ from fieldpack.field import network_file
 from fieldpack.program import ProgramBuilder, quantize_to_bits
 from fieldpack.signals import Colour
 from fieldpack.signals.description import PictureDescription
+
+# A shell ignores it for what runs in the background, and so would commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def smooth_samples(height, width, channels=3, peak=255, dtype=np.uint8):

@@ -9,7 +9,7 @@ from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import ModelShape, engine_model, grids_of
 from fieldpack.codec.payload import read_pyramid
-from fieldpack.codec.refinement import Refined, refine
+from fieldpack.codec.refinement import refine, refine_towards
 
 LAMBDA = 1e-3
 
@@ -72,7 +72,7 @@ def test_refined_latents_are_integers_with_less_loss(size: tuple[int, int]) -> N
     trainer, parameters, latents = rounded(image)
     pixels = size[0] * size[1]
     before = loss_of(trainer, parameters, pixels)
-    refined = refine(trainer, parameters, latents, LAMBDA, 100).latents
+    refined = refine(trainer, parameters, latents, LAMBDA, 100)
     assert all((grid == np.rint(grid)).all() for grid in refined)
     assert all((trainer.latents(k) == grid).all() for k, grid in enumerate(refined))
     after = loss_of(trainer, parameters, pixels)
@@ -81,7 +81,9 @@ def test_refined_latents_are_integers_with_less_loss(size: tuple[int, int]) -> N
 
 def test_changes_are_left_out_or_let_in_for_other_lambdas() -> None:
     trainer, parameters, latents = rounded(picture(64, 96))
-    refined = refine(trainer, parameters, latents, LAMBDA, 100)
+    alone = refine(trainer, parameters, latents, LAMBDA, 100)
+    refined = refine_towards(trainer, parameters, latents, LAMBDA, 100)
+    assert all((a == b).all() for a, b in zip(alone, refined.latents, strict=True))
     assert all((a == b).all() for a, b in zip(refined.for_other(0), refined.latents, strict=True))
 
     def bits_and_distortion(push: float) -> tuple[float, float]:
@@ -96,7 +98,7 @@ def test_changes_are_left_out_or_let_in_for_other_lambdas() -> None:
 
 def test_grids_that_stay_at_zero_are_left_alone() -> None:
     trainer, parameters, latents = rounded(picture(64, 96), finest=1)
-    refined = refine(trainer, parameters, latents, LAMBDA, 100).latents
+    refined = refine(trainer, parameters, latents, LAMBDA, 100)
     assert not refined[0].any()
     assert any((a != b).any() for a, b in zip(refined[1:], latents[1:], strict=True))
 
@@ -106,7 +108,7 @@ def test_refinement_does_not_depend_on_the_threads() -> None:
     results = []
     for threads in (1, 3):
         trainer, parameters, latents = rounded(image, threads=threads)
-        results.append(refine(trainer, parameters, latents, LAMBDA, 100).latents)
+        results.append(refine(trainer, parameters, latents, LAMBDA, 100))
     assert all((a == b).all() for a, b in zip(*results, strict=True))
 
 
@@ -128,7 +130,5 @@ def test_encoding_refines(monkeypatch: pytest.MonkeyPatch) -> None:
         return float(((drawn - image) ** 2).mean() + LAMBDA * 8 * len(payload) / 256**2)
 
     refined = loss()
-    monkeypatch.setattr(
-        attempt, "refine", lambda _, __, latents, *___: Refined(latents, latents, [])
-    )
+    monkeypatch.setattr(attempt, "refine", lambda trainer, parameters, latents, *_: latents)
     assert refined < 0.995 * loss()

@@ -154,9 +154,7 @@ def attempt(
         )
     else:
         fitted.trainer.reset_moments()  # their memory is needed
-        refined = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
-        rounded = refined.latents
-        del refined
+        rounded = refine(fitted.trainer, networks.parameters, rounded, lambda_, schedule.passes)
     distortion = 0.0
     if needs_loss and structure is None:
         distortion = fitted.trainer.distortion(networks.parameters)

@@ -19,7 +19,7 @@ from fieldpack.codec.fit import Fitted
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray
 from fieldpack.codec.rate_control import RateControl
-from fieldpack.codec.refinement import refine
+from fieldpack.codec.refinement import refine_towards
 from fieldpack.codec.schedule import Schedule
 
 Latents = Sequence[FloatArray]
@@ -185,7 +185,7 @@ def _refined(
     push = _limited((rounds.excess - gain) / _RESPONSE, _LARGEST_PUSH)
     for left in reversed(range(_REFINEMENTS[passes >= _SHORT_FIT])):
         dearer = lambda_ * math.exp(push)
-        refined = refine(fitted.trainer, parameters, rounds.latents, dearer, passes)
+        refined = refine_towards(fitted.trainer, parameters, rounds.latents, dearer, passes)
         family = _Family(refined.for_other, {0.0: meter.estimate(refined.latents)})
         excess = meter.corrected(family.found[0.0])
         sides[excess > 0] = refined.latents

@@ -80,8 +80,8 @@ def refine(
     latents: Sequence[FloatArray],
     lambda_: float,
     passes: int,
-) -> Refined:
-    """Return integer latents of each grid with less loss.
+) -> tuple[FloatArray, ...]:
+    """Return integer latents (h_k, w_k) of each grid with less loss.
 
     Args:
         trainer: Of the fit; its latents become those that are returned, and from now on it
@@ -91,19 +91,30 @@ def refine(
         lambda_: Loss of one bit a pixel.
         passes: Of the fit: the search ends where more of them would have brought as much.
     """
-    search = _Search(trainer, parameters, latents, lambda_)
-    least_share = _WORTH / passes * max(_LONG_FIT / passes, 1.0) ** _OF_SHORT_FITS
-    for k in range(trainer.finest, min(trainer.finest + _LEVELS, len(latents))):
-        first = gained = search.round(k)
-        while gained > least_share * search.loss:
-            gained = search.round(k)
-        if k > trainer.finest and first < least_share * search.loss:
-            break
-    return Refined(latents, search.latents, search.changes)
+    search = _Search(trainer, parameters, latents, lambda_, None)
+    search.go_on(passes)
+    return tuple(search.latents)
+
+
+def refine_towards(
+    trainer: Trainer,
+    parameters: FloatArray,
+    latents: Sequence[FloatArray],
+    lambda_: float,
+    passes: int,
+) -> Refined:
+    """As `refine`, and remember what was tried: some 40 bytes for each change."""
+    changes: list[_Changes] = []
+    search = _Search(trainer, parameters, latents, lambda_, changes)
+    search.go_on(passes)
+    return Refined(latents, search.latents, changes)
 
 
 class _Search:
-    """The latents, what they cost and where, and the changes that were tried."""
+    """The latents, what they cost and where, and the changes known to be of no use.
+
+    What is tried is added to `changes`, if there is such a list.
+    """
 
     def __init__(
         self,
@@ -111,6 +122,7 @@ class _Search:
         parameters: FloatArray,
         latents: Sequence[FloatArray],
         lambda_: float,
+        changes: list[_Changes] | None,
     ) -> None:
         self._trainer, self._parameters, self._lambda = trainer, parameters, lambda_
         self.latents = [grid.copy() for grid in latents]
@@ -120,13 +132,24 @@ class _Search:
             # A change's effect on structure reaches far; on squared errors, it does not.
             trainer.linearise(parameters)
         self._costs = trainer.loss_by_block(parameters, lambda_)
-        self.changes: list[_Changes] = []
+        self._changes = changes
         self._refused = [np.zeros(grid.shape, bool) for grid in self.latents]
 
     @property
     def loss(self) -> float:
         """Distortion and lambda * bits a pixel, without the networks."""
         return float(self._costs[0].sum())
+
+    def go_on(self, passes: int) -> None:
+        """Search all grids until a round brings less than more passes would have."""
+        first_grid, grids = self._trainer.finest, len(self.latents)
+        least_share = _WORTH / passes * max(_LONG_FIT / passes, 1.0) ** _OF_SHORT_FITS
+        for k in range(first_grid, min(first_grid + _LEVELS, grids)):
+            first = gained = self.round(k)
+            while gained > least_share * self.loss:
+                gained = self.round(k)
+            if k > first_grid and first < least_share * self.loss:
+                break
 
     def round(self, k: int) -> float:
         """Try a change in each block of grid k; return by how much the loss fell."""
@@ -156,7 +179,8 @@ class _Search:
         side = (_BLOCK << k) // _LOSS_BLOCK
         top, left = (colour // 2) * side - side // 2, (colour % 2) * side - side // 2
         losses, rates = (_sums(x, top, left, 2 * side)[cells] for x in costs - self._costs)
-        self.changes.append(_Changes(k, places, steps, losses, rates))
+        if self._changes is not None:
+            self._changes.append(_Changes(k, places, steps, losses, rates))
         worse = ~(losses < 0)
         refused = (places[0][worse], places[1][worse])
         grid[refused] = before[worse]

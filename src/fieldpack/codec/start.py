@@ -49,7 +49,7 @@ class StartTowards:
         self._goal, self._trials, self._passes = goal, trials, passes
         self._pixels = image.shape[0] * image.shape[1]
         forecast = Forecast(image, trials.part, goal, passes)
-        self._kind: bool | None = None  # whether latents should be flat, once that was tried
+        self._is_flat: bool | None = None  # what suits the latents, once that was tried
         self.lambda_ = self._chosen_for = forecast.first_lambda()
         self.networks = self._chosen() if use_prior else None
         for _ in range(_MOST_TRIALS):
@@ -79,13 +79,13 @@ class StartTowards:
         candidates = [c for c in candidates if self.allows(c)]
         if not candidates:
             return None
-        if self._passes < _FEWEST_FOR_FLAT_AGAIN and self._kind is not None:
-            candidates = [c for c in candidates if c.is_flat == self._kind] or candidates
+        if self._passes < _FEWEST_FOR_FLAT_AGAIN and self._is_flat is not None:
+            candidates = [c for c in candidates if c.is_flat == self._is_flat] or candidates
         wanted = self._goal.payload_bytes
         bits = 8 * wanted[1] / self._pixels if wanted else None
         best = best_networks(self._trials, candidates, self.lambda_, self._passes, bits)
         if len({c.is_flat for c in candidates}) > 1:
-            self._kind = best.is_flat
+            self._is_flat = best.is_flat
         return best
 
     def allows(self, networks: PriorNetworks) -> bool:

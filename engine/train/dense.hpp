@@ -40,8 +40,9 @@ FIELDPACK_INLINE void dense_block(const float* const* x, int inputs, const float
   }
 #pragma GCC unroll 8
   for (int o = 0; o < O; ++o) {
+    const auto row = finish(first + o);
 #pragma GCC unroll 8
-    for (int v = 0; v < V; ++v) finish(first + o, p + v * kLanes, sums[o][v]);
+    for (int v = 0; v < V; ++v) row(p + v * kLanes, sums[o][v]);
   }
 }
 
@@ -49,15 +50,16 @@ template <int O, class Finish>
 inline void dense_rows(const float* const* x, int inputs, const float* weights, int ldw,
                        const float* bias, int first, ptrdiff_t count, const Finish& finish) {
   // Enough independent sums to cover the latency of a multiply-add, few enough for the registers.
-  constexpr int kWide = O >= 5 ? 2 : (O >= 3 ? (kBlock == 8 ? 4 : 2) : 4);
-  ptrdiff_t p = 0;
-  for (; p + kWide * kLanes <= count; p += kWide * kLanes)
+  constexpr int kWide = kBlock == 8 ? (O >= 5 ? 2 : 4) : (O >= 3 ? 3 : 4);
+  ptrdiff_t p = 0, left = (count + kLanes - 1) / kLanes;
+  for (; left >= kWide && !(kWide == 3 && left == 4); left -= kWide, p += kWide * kLanes)
     dense_block<O, kWide>(x, inputs, weights, ldw, bias, first, p, finish);
-  for (; p < count; p += kLanes)
-    dense_block<O, 1>(x, inputs, weights, ldw, bias, first, p, finish);
+  for (; left >= 2; left -= 2, p += 2 * kLanes)
+    dense_block<O, 2>(x, inputs, weights, ldw, bias, first, p, finish);
+  if (left) dense_block<O, 1>(x, inputs, weights, ldw, bias, first, p, finish);
 }
 
-// finish(o, p, bias[o] + sum_i weights[i * outputs + o] * x[i][p]) for whole vectors covering
+// finish(o)(p, bias[o] + sum_i weights[i * outputs + o] * x[i][p]) for whole vectors covering
 // [0, count); reads and finishes up to kLanes - 1 pixels beyond `count`.
 template <class Finish>
 inline void dense(const float* const* x, int inputs, int outputs, const float* weights,
@@ -107,7 +109,7 @@ FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* 
 template <int O>
 inline void weight_gradient_rows(const float* const* x, int inputs, const float* const* g,
                                  ptrdiff_t count, float* sums) {
-  constexpr int kInputs = kBlock == 8 ? 4 : 2;
+  constexpr int kInputs = kBlock == 8 ? 4 : 3;
   int i = 0;
   for (; i + kInputs <= inputs; i += kInputs)
     weight_gradient_block<O, kInputs>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);

@@ -47,12 +47,16 @@ class Perceptron {
       const Rows& out = hidden_[l + 1];
       if (shape_.residual(l)) {
         dense(in, shape_.size[l], shape_.size[l + 1], weights(l), biases(l), count,
-              [&](int o, ptrdiff_t p, Floats v) {
-                store(out[o] + p, max(v + load(in[o] + p), Floats{}));
+              [&](int o) {
+                return [to = out[o], from = in[o]](ptrdiff_t p, Floats v) {
+                  store(to + p, max(v + load(from + p), Floats{}));
+                };
               });
       } else {
         dense(in, shape_.size[l], shape_.size[l + 1], weights(l), biases(l), count,
-              [&](int o, ptrdiff_t p, Floats v) { store(out[o] + p, max(v, Floats{})); });
+              [&](int o) {
+                return [to = out[o]](ptrdiff_t p, Floats v) { store(to + p, max(v, Floats{})); };
+              });
       }
     }
   }
@@ -60,7 +64,7 @@ class Perceptron {
   FIELDPACK_INLINE void forward_output(const float* const* x, ptrdiff_t count, const Rows& y) {
     const int l = shape_.layers - 1;
     dense(l == 0 ? x : hidden_[l], shape_.size[l], shape_.size[l + 1], weights(l), biases(l), count,
-          [&](int o, ptrdiff_t p, Floats v) { store(y[o] + p, v); });
+          [&](int o) { return [to = y[o]](ptrdiff_t p, Floats v) { store(to + p, v); }; });
   }
 
   // From the gradient of the output (zero beyond `count`) to that of the inputs; adds weight
@@ -78,18 +82,23 @@ class Perceptron {
       }
       const float* w = natural_ + offset_[l];
       if (l == 0) {
-        dense(g, outputs, inputs, w, nullptr, count,
-              [&](int i, ptrdiff_t p, Floats v) { store(input_gradient[i] + p, v); });
+        dense(g, outputs, inputs, w, nullptr, count, [&](int i) {
+          return [to = input_gradient[i]](ptrdiff_t p, Floats v) { store(to + p, v); };
+        });
         break;
       }
       const Rows& out = gradient_[l];
       if (shape_.residual(l)) {
-        dense(g, outputs, inputs, w, nullptr, count, [&](int i, ptrdiff_t p, Floats v) {
-          store(out[i] + p, select(load(in[i] + p) > 0, v + load(g[i] + p), Floats{}));
+        dense(g, outputs, inputs, w, nullptr, count, [&](int i) {
+          return [to = out[i], value = in[i], shortcut = g[i]](ptrdiff_t p, Floats v) {
+            store(to + p, select(load(value + p) > 0, v + load(shortcut + p), Floats{}));
+          };
         });
       } else {
-        dense(g, outputs, inputs, w, nullptr, count, [&](int i, ptrdiff_t p, Floats v) {
-          store(out[i] + p, select(load(in[i] + p) > 0, v, Floats{}));
+        dense(g, outputs, inputs, w, nullptr, count, [&](int i) {
+          return [to = out[i], value = in[i]](ptrdiff_t p, Floats v) {
+            store(to + p, select(load(value + p) > 0, v, Floats{}));
+          };
         });
       }
       g = out;

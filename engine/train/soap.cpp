@@ -19,13 +19,23 @@ constexpr int kFirstTurns = 30;
 // out[n][p] = a[n][m] b[m][p]
 void multiply(const double* a, const double* b, double* out, int n, int m, int p) {
   std::fill(out, out + ptrdiff_t(n) * p, 0.0);
-  for (int i = 0; i < n; ++i)
-    for (int k = 0; k < m; ++k) {
-      const double v = a[ptrdiff_t(i) * m + k];
-      const double* row = b + ptrdiff_t(k) * p;
-      double* target = out + ptrdiff_t(i) * p;
-      for (int j = 0; j < p; ++j) target[j] += v * row[j];
+  for (int i = 0; i < n; ++i) {
+    const double* factors = a + ptrdiff_t(i) * m;
+    double* target = out + ptrdiff_t(i) * p;
+    int k = 0;
+    // Four rows for each time that the sums are read and written.
+    for (; k + 4 <= m; k += 4) {
+      const double *row = b + ptrdiff_t(k) * p, *second = row + p, *third = second + p,
+                   *fourth = third + p;
+      for (int j = 0; j < p; ++j)
+        target[j] += (factors[k] * row[j] + factors[k + 1] * second[j]) +
+                     (factors[k + 2] * third[j] + factors[k + 3] * fourth[j]);
     }
+    for (; k < m; ++k) {
+      const double* row = b + ptrdiff_t(k) * p;
+      for (int j = 0; j < p; ++j) target[j] += factors[k] * row[j];
+    }
+  }
 }
 
 void transpose(const double* a, double* out, int n, int m) {
@@ -33,9 +43,16 @@ void transpose(const double* a, double* out, int n, int m) {
     for (int j = 0; j < m; ++j) out[ptrdiff_t(j) * n + i] = a[ptrdiff_t(i) * m + j];
 }
 
+// Eight sums side by side: one alone would wait for every addition before the next.
 double dot(const double* a, const double* b, int n) {
+  constexpr int kSums = 8;
+  double sums[kSums] = {};
+  int i = 0;
+  for (; i + kSums <= n; i += kSums)
+    for (int s = 0; s < kSums; ++s) sums[s] += a[i + s] * b[i + s];
   double total = 0;
-  for (int i = 0; i < n; ++i) total += a[i] * b[i];
+  for (; i < n; ++i) total += a[i] * b[i];
+  for (const double s : sums) total += s;
   return total;
 }
 

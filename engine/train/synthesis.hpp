@@ -188,9 +188,11 @@ class TileSynthesis {
       place(in, activation_[l], y, r.left);
       place(out, activation_[l + 1], y, r.left);
       dense(x, 9 * channels_, channels_, weights, biases, r.right - r.left,
-            [&](int o, ptrdiff_t p, Floats v) {
-              v += load(in[o] + p);
-              store(out[o] + p, max(v, v * leak));
+            [&](int o) {
+              return [to = out[o], from = in[o], leak](ptrdiff_t p, Floats v) {
+                v += load(from + p);
+                store(to + p, max(v, v * leak));
+              };
             });
     }
     if (l + 1 < layers_) replicate(activation_[l + 1], r);
@@ -258,7 +260,11 @@ class TileSynthesis {
       place(from, g, y, left);
       place(to, out, y, left);
       dense(x, 9 * channels_, channels_, a_.parameters.flipped + offset, nullptr, right - left,
-            [&](int o, ptrdiff_t p, Floats v) { store(to[o] + p, v + load(from[o] + p)); });
+            [&](int o) {
+              return [target = to[o], source = from[o]](ptrdiff_t p, Floats v) {
+                store(target + p, v + load(source + p));
+              };
+            });
     }
     fold(out, r);
     if (l == 0) return;

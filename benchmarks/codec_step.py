@@ -25,6 +25,7 @@ from fieldpack._engine import instruction_set
 from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.initialisation import initial_parameters
 from fieldpack.codec.model import FloatArray, ModelShape
+from fieldpack.cores import usable_cores
 
 HEIGHT, WIDTH = 512, 768
 RESULT = Path(__file__).parent / "results" / "codec_step.json"
@@ -175,7 +176,7 @@ def main() -> None:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
         cwd=Path(__file__).parent,
     ).stdout.strip()  # fmt: skip
-    report = {"commit": commit, "processor": processor(), "cpus": os.cpu_count(),
+    report = {"commit": commit, "processor": processor(), "cpus": usable_cores(),
               "image": [HEIGHT, WIDTH, 3], "passes": a.passes, "rows": rows}  # fmt: skip
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_text(json.dumps(report, indent=1) + "\n")

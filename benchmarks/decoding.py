@@ -35,6 +35,7 @@ from fieldpack import _engine
 from fieldpack.codec.model import engine_model
 from fieldpack.codec.payload import read_pyramid
 from fieldpack.container import unpack
+from fieldpack.cores import usable_cores
 from fieldpack.metrics import psnr
 
 INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
@@ -57,7 +58,7 @@ def main() -> None:
     parser.add_argument("--effort", type=int, default=3)
     parser.add_argument("--lambda", dest="lambda_", type=float, default=0.001)
     parser.add_argument("--runs", type=int, default=20)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="the larger count")
+    parser.add_argument("--threads", type=int, default=usable_cores(), help="the larger count")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:

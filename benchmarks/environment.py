@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fieldpack.cores import usable_cores
+
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -41,7 +43,7 @@ def describe(packages: tuple[str, ...]) -> dict[str, Any]:
     return {
         "commit": _commit(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": usable_cores(),
         "system": platform.platform(),
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in packages},

@@ -1,6 +1,7 @@
 """Compression from a picture to a file and back, and its command."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from conftest import smooth_samples
 from PIL import Image
 
 import fieldpack
-from fieldpack import RequestError, SignalError, cli
+from fieldpack import RequestError, SignalError, cli, encoding
 from fieldpack.codec import attempt
 from fieldpack.codec.effort import PASSES
 from fieldpack.metrics import psnr
@@ -44,6 +45,22 @@ def test_more_effort_is_better():
         return error + 1e-3 * 8 * len(data) / (64 * 96)
 
     assert loss(3) < loss(1)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no way to be kept to a core")
+def test_by_default_there_are_as_many_threads_as_the_process_may_have_cores(monkeypatch):
+    cores = os.sched_getaffinity(0)
+    seen = []
+    monkeypatch.setattr(
+        encoding, "encode_pyramid", lambda *_, threads, **__: seen.append(threads) or 1 / 0
+    )
+    try:
+        os.sched_setaffinity(0, {min(cores)})
+        with pytest.raises(ZeroDivisionError):
+            fieldpack.encode(smooth_samples(8, 8))
+    finally:
+        os.sched_setaffinity(0, cores)
+    assert seen == [1]
 
 
 @pytest.mark.parametrize("threads", [2, 3, 7])

@@ -18,6 +18,7 @@ from fieldpack.codec.fit import Progress
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.quality import lambda_of_quality
 from fieldpack.codec.structure import Structure
+from fieldpack.cores import usable_cores
 from fieldpack.errors import GoalMissedWarning, RequestError
 from fieldpack.field import pyramid_file
 from fieldpack.metrics import WINDOW
@@ -114,7 +115,7 @@ def encode(
     if tune == "ms-ssim":
         if min(picture.width, picture.height) < WINDOW:
             raise RequestError(f"tune ms-ssim needs at least {WINDOW} pixels a side")
-        structure = Structure.of(image, threads or os.cpu_count() or 1)
+        structure = Structure.of(image, threads or usable_cores())
     pixels = picture.width * picture.height
     wanted: float | Goal = lambda_ or DEFAULT_LAMBDA
     if size is not None:
@@ -133,7 +134,7 @@ def encode(
         structure=structure,
         use_prior=use_prior,
         seed=seed,
-        threads=threads or os.cpu_count() or 1,
+        threads=threads or usable_cores(),
         callback=callback,
     )
     data = file(encoded.payload)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fieldpack.codec.effort import PASSES
+from fieldpack.cores import usable_cores
 from fieldpack.errors import RequestError
 
 
@@ -36,7 +36,7 @@ class Effort:
             raise RequestError(f"the effort is 1 to 9, not {effort}")
         if seed < 0 or threads < 0:
             raise RequestError("seed and threads are not negative")
-        return cls(effort, seed, threads or os.cpu_count() or 1, callback)
+        return cls(effort, seed, threads or usable_cores(), callback)
 
     def part(self, first: float, last: float) -> Effort:
         """Return the same for work that takes the callback from one part done to another."""

@@ -31,11 +31,12 @@ _ROUNDS, _ROUND_SHARE, _LEAST_ROUND, _LONGER = 6, 0.06, 8, 1.5
 _LARGE, _LONGEST = 0.08, 0.4
 _LARGEST_PUSH, _OVERSHOOT, _BEYOND = 1.5, 1.3, 0.015
 # Then refinements, so many after short fits and after others: by what the first lowers the excess,
-# of bytes and of quality, and by how much more for 1 more of ln(lambda). How far from its lambda,
-# in ln(lambda), a refinement's changes are still chosen from, and how far they are good enough;
+# of bytes and of quality, and by how much more for 1 more of ln(lambda); how far below the goal to
+# come, because a refinement's changes tell more of smaller lambdas than of larger ones. How far
+# from its lambda, in ln(lambda), they are still chosen from, and how far they are good enough;
 # after short fits, they always are.
-_GAIN_OF_BYTES, _GAIN_OF_QUALITY = 0.03, 0.0
-_REFINEMENTS, _RESPONSE, _LEAST_RESPONSE, _MOST_RESPONSE = (2, 4), 0.1, 0.02, 0.3
+_GAIN_OF_BYTES, _GAIN_OF_QUALITY, _BELOW = 0.03, 0.0, 0.004
+_REFINEMENTS, _RESPONSE, _LEAST_RESPONSE, _MOST_RESPONSE = (2, 4), 0.1, 0.05, 0.3
 _FARTHEST, _NEAR, _SHORT_FIT = 1.0, 0.1, 70
 _CORRECTIONS, _STEPS = 4, 10
 _LEAST_CUT, _EXACT, _CLOSE = 0.02, 1e-3, 0.007
@@ -183,6 +184,8 @@ def _refined(
     sides: Sides = {}
     gain = _GAIN_OF_BYTES if meter.goal.payload_bytes else _GAIN_OF_QUALITY
     push = _limited((rounds.excess - gain) / _RESPONSE, _LARGEST_PUSH)
+    response = _RESPONSE
+    last: tuple[float, float] | None = None  # push and excess
     for left in reversed(range(_REFINEMENTS[passes >= _SHORT_FIT])):
         dearer = lambda_ * math.exp(push)
         refined = refine_towards(fitted.trainer, parameters, rounds.latents, dearer, passes)
@@ -193,15 +196,16 @@ def _refined(
             return replace(family, met=refined.latents)
         other = _across(family, excess, meter)
         beyond = meter.corrected(family.found[other])
-        fall = (excess - beyond) / other
         if (beyond > 0) != (excess > 0):
-            likely = excess / fall
+            likely = excess / (excess - beyond) * other
             if not left or abs(likely) < _NEAR or passes < _SHORT_FIT:
                 return family
-        else:
-            likely = _OVERSHOOT * excess / min(max(fall, _LEAST_RESPONSE), _MOST_RESPONSE)
-        last, push = push, _limited(push + likely, _LARGEST_PUSH)
-        if push == last:
+        if last is not None:
+            fall = (last[1] - excess) / (push - last[0])
+            response = min(max(fall, _LEAST_RESPONSE), _MOST_RESPONSE)
+        last = push, excess
+        push = _limited(push + (excess + _BELOW) / response, _LARGEST_PUSH)
+        if push == last[0]:
             break
     return sides
 

@@ -19,11 +19,7 @@ inline ptrdiff_t context_workspace(const ModelShape& model) {
 inline void spread(const float* source, int level, int count, float* target) {
   const int end = (count + kLanes - 1) / kLanes * kLanes;
   if (level == 1) {
-    // Writes up to one vector more.
-    for (int q = 0; q < end / 2; q += kLanes) {
-      const Floats v = load(source + q);
-      interleave(v, v, target + 2 * q);
-    }
+    for (int q = 0; q < end / 2; ++q) target[2 * q] = target[2 * q + 1] = source[q];
     return;
   }
   const int side = 1 << level;
@@ -36,13 +32,7 @@ inline void spread(const float* source, int level, int count, float* target) {
 // target[p >> level] += source[p] for p in [0, count): the transpose of `spread`.
 inline void gather(const float* source, int level, int count, float* target) {
   if (level == 1) {
-    int q = 0;
-    for (; q + kLanes <= count / 2; q += kLanes) {
-      Floats even, odd;
-      deinterleave(source + 2 * q, even, odd);
-      store(target + q, load(target + q) + even + odd);
-    }
-    for (; q < count / 2; ++q) target[q] += source[2 * q] + source[2 * q + 1];
+    for (int q = 0; q < count / 2; ++q) target[q] += source[2 * q] + source[2 * q + 1];
     if (count % 2) target[count / 2] += source[count - 1];
     return;
   }

@@ -52,6 +52,7 @@ inline void dense_rows(const float* const* x, int inputs, const float* weights, 
   // Enough independent sums to cover the latency of a multiply-add, few enough for the registers.
   constexpr int kWide = kBlock == 8 ? (O >= 5 ? 2 : 4) : (O >= 3 ? 3 : 4);
   ptrdiff_t p = 0, left = (count + kLanes - 1) / kLanes;
+  // The last four go two by two rather than three and one, which would wait for its own sums.
   for (; left >= kWide && !(kWide == 3 && left == 4); left -= kWide, p += kWide * kLanes)
     dense_block<O, kWide>(x, inputs, weights, ldw, bias, first, p, finish);
   for (; left >= 2; left -= 2, p += 2 * kLanes)

@@ -10,6 +10,27 @@
 
 namespace fieldpack::train::FIELDPACK_ISA {
 
+FIELDPACK_INLINE void interleave(Floats even, Floats odd, float* out) {
+  Ints low{}, high{};
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = i / 2 + (i % 2) * kLanes;
+    high[i] = kLanes / 2 + i / 2 + (i % 2) * kLanes;
+  }
+  store(out, __builtin_shuffle(even, odd, low));
+  store(out + kLanes, __builtin_shuffle(even, odd, high));
+}
+
+FIELDPACK_INLINE void deinterleave(const float* in, Floats& even, Floats& odd) {
+  Ints low{}, high{};
+  for (int i = 0; i < kLanes; ++i) {
+    low[i] = 2 * i;
+    high[i] = 2 * i + 1;
+  }
+  const Floats a = load(in), b = load(in + kLanes);
+  even = __builtin_shuffle(a, b, low);
+  odd = __builtin_shuffle(a, b, high);
+}
+
 // Coarse rows (or columns) that fine row y reads, nearest first.
 struct Sources {
   int at[kTaps];

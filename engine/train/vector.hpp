@@ -55,28 +55,6 @@ FIELDPACK_INLINE float sum(Floats v) {
   return total;
 }
 
-// even[0], odd[0], even[1], ...
-FIELDPACK_INLINE void interleave(Floats even, Floats odd, float* out) {
-  Ints low{}, high{};
-  for (int i = 0; i < kLanes; ++i) {
-    low[i] = i / 2 + (i % 2) * kLanes;
-    high[i] = kLanes / 2 + i / 2 + (i % 2) * kLanes;
-  }
-  store(out, __builtin_shuffle(even, odd, low));
-  store(out + kLanes, __builtin_shuffle(even, odd, high));
-}
-
-FIELDPACK_INLINE void deinterleave(const float* in, Floats& even, Floats& odd) {
-  Ints low{}, high{};
-  for (int i = 0; i < kLanes; ++i) {
-    low[i] = 2 * i;
-    high[i] = 2 * i + 1;
-  }
-  const Floats a = load(in), b = load(in + kLanes);
-  even = __builtin_shuffle(a, b, low);
-  odd = __builtin_shuffle(a, b, high);
-}
-
 // Elementwise square root; the loop compiles to one instruction.
 FIELDPACK_INLINE Floats sqrt(Floats v) {
   Floats r;

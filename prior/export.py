@@ -17,7 +17,7 @@ import numpy as np
 from fieldpack.bytestream import ByteWriter
 from fieldpack.codec.prior import SIGNATURE
 from fieldpack.codec.shapes import write_shape
-from prior.train import SHAPES
+from prior.train import FOR_FEW_PIXELS, SHAPES
 
 
 def main() -> None:
@@ -34,6 +34,7 @@ def main() -> None:
             writer.float32(float(state["lambda_"]))
             writer.byte(int(state["is_flat"]))
             writer.byte(int(state["finest"]))
+            writer.byte(int(str(state["size"]) == FOR_FEW_PIXELS))
             writer.byte(shape.channels)
             write_shape(writer, shape)
             writer.raw(state["parameters"].astype("<f2").tobytes())

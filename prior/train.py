@@ -22,10 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fieldpack.codec.fit import make_trainer
+from fieldpack.codec.fit import fit, make_trainer
 from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import ModelShape
 from fieldpack.codec.optimiser import context_optimiser, drawing_optimiser
+from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.schedule import Schedule
 
 # Whole sources are kept aside, so that no picture of the validation has a sibling in the training.
@@ -37,12 +38,14 @@ VALIDATION_SOURCES = (
     "mapillary/OpenSfM",
 )
 NOT_PHOTOGRAPHS = ("screenshot", "text", "illustration")
-CROP = 384
 SHAPES = {
     "plain": ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7))),
     "small": ModelShape(3, 7, (40,), 2, 16, (16, 16), tuple(range(7)), 7, is_filtered=True),
     "large": ModelShape(3, 7, (40,), 2, 24, (24, 24), tuple(range(7)), 7, is_filtered=True),
+    "largest": ModelShape(3, 7, (40,), 2, 24, (32, 32), tuple(range(7)), 14, is_filtered=True),
 }
+FOR_FEW_PIXELS = "largest"
+_PASSES_OF_TRIALS = 20
 
 FloatArray = NDArray[np.float32]
 
@@ -57,10 +60,14 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the first round's crops")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--crops", type=int, default=40)
+    parser.add_argument("--crop", type=int, default=384, help="pixels along a side")
     parser.add_argument("--epochs", type=int, default=100)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--flat", action="store_true", help="luminance all in the finest grid")
     parser.add_argument("--finest", type=int, default=0, help="finer grids stay at zero")
+    parser.add_argument(
+        "--half", choices=("smooth", "busy"), help="only those crops of twice as many"
+    )
     parser.add_argument("--contexts-only", action="store_true", help="what draws stays as it is")
     options = parser.parse_args()
 
@@ -81,8 +88,12 @@ def main() -> None:
     files = training_files(options.data / "train")
     for number in range(first_round, options.rounds):
         random = np.random.default_rng(options.seed + number)
-        names = random.choice(len(files), options.crops, replace=False)
-        crops = [crop(read(files[i]), random) for i in names]
+        wanted = options.crops * (2 if options.half else 1)
+        names = random.choice(len(files), min(wanted, len(files)), replace=False)
+        names = np.resize(names, wanted)
+        crops = [crop(read(files[i]), options.crop, random) for i in names]
+        if options.half:
+            crops = half(crops, shape, parameters, options)
         fresh = number == 0 and not options.start
         losses = train_round(shape, parameters, crops, options, fresh, options.seed + number)
         print(f"round {number}: loss {1000 * losses:.4f}", flush=True)
@@ -154,17 +165,35 @@ def read(path: Path) -> NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def crop(picture: NDArray[np.uint8], random: np.random.Generator) -> FloatArray:
-    """A random part of at most CROP by CROP, sometimes mirrored or turned."""
+def crop(picture: NDArray[np.uint8], size: int, random: np.random.Generator) -> FloatArray:
+    """A random part of at most so many pixels along a side, sometimes mirrored or turned."""
     height, width = picture.shape[:2]
-    top = int(random.integers(max(height - CROP, 0) + 1))
-    left = int(random.integers(max(width - CROP, 0) + 1))
-    part = picture[top : top + CROP, left : left + CROP]
+    top = int(random.integers(max(height - size, 0) + 1))
+    left = int(random.integers(max(width - size, 0) + 1))
+    part = picture[top : top + size, left : left + size]
     if random.integers(2):
         part = part[:, ::-1]
     if random.integers(2):
         part = part.swapaxes(0, 1)
     return np.ascontiguousarray(part, np.float32) / np.float32(255)
+
+
+def half(
+    crops: list[FloatArray], shape: ModelShape, parameters: FloatArray, options: argparse.Namespace
+) -> list[FloatArray]:
+    """The crops on which networks as they are have less loss than on the others, or more."""
+    networks = PriorNetworks(
+        0, 0, options.lambda_, options.flat, options.finest, True, shape, parameters
+    )
+    schedule = Schedule.with_prior(_PASSES_OF_TRIALS, options.lambda_, mobility=0)
+    losses = []
+    for image in crops:
+        fitted = fit(image, shape, options.lambda_, schedule, prior=networks)
+        bits = sum(fitted.bits) / (image.shape[0] * image.shape[1])
+        losses.append(fitted.distortion + options.lambda_ * bits)
+    order = np.argsort(losses)
+    middle = len(crops) // 2
+    return [crops[i] for i in (order[:middle] if options.half == "smooth" else order[middle:])]
 
 
 def train_round(

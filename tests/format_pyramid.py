@@ -135,7 +135,7 @@ def read_prior() -> list[tuple[Architecture, list[Float32Array]]]:
     require(reader.take(4) == b"FPRI", "another signature")
     sets = []
     for _ in range(reader.byte()):
-        reader.take(6)
+        reader.take(7)
         channels, grids = reader.byte(), reader.byte()
         architecture = _read_architecture(reader, grids, channels)
         values = []

@@ -16,8 +16,9 @@ from fieldpack.codec.initialisation import (
     initial_parameters,
 )
 from fieldpack.codec.model import ModelShape, grids_of
-from fieldpack.codec.prior import SHIPPED, load_prior, nearest_networks
+from fieldpack.codec.prior import FEW_PIXELS, SHIPPED, load_prior, nearest_networks
 from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.start import start_for
 from fieldpack.codec.trial import Trials, mosaic
 
 
@@ -112,6 +113,17 @@ def test_sets_with_and_without_the_finest_grid_overlap():
         assert {s.finest for s in nearest_networks(lambda_, 3)} == finest
     assert [s.lambda_ for s in nearest_networks(0.0018, 3)] == pytest.approx([0.001, 0.001, 0.004])
     assert [s.finest for s in nearest_networks(0.004, 3)] == [0, 1]
+
+
+def test_few_pixels_have_sets_of_their_own():
+    few, others = (nearest_networks(0.001, 3, n) for n in (FEW_PIXELS - 1, FEW_PIXELS))
+    assert others == nearest_networks(0.001, 3)
+    for sets, is_for_few in ((few, True), (others, False)):
+        assert {s.is_flat for s in sets} == {False, True}
+        assert {s.is_for_few_pixels for s in sets} == {is_for_few}
+    for side, is_for_few in ((264, True), (265, False)):
+        picture = np.resize(image(), (side, side, 3))
+        assert start_for(Trials(picture), 0.004, 22).is_for_few_pixels == is_for_few
 
 
 def test_pictures_that_need_many_bits_have_the_finest_grid():

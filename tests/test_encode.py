@@ -123,7 +123,7 @@ def test_noise_does_not_blow_up(channels, lambda_):
     assert len(fieldpack.encode(samples, effort=2, lambda_=lambda_)) <= 1.1 * samples.size
 
 
-@pytest.mark.parametrize(("channels", "fits"), [(3, 8), (4, 1)])
+@pytest.mark.parametrize(("channels", "fits"), [(3, 12), (4, 1)])
 def test_only_a_priors_networks_are_tried_in_several_ways(monkeypatch, channels, fits):
     seen = []
     once = attempt.fit

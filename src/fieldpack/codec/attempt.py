@@ -45,6 +45,11 @@ class Job:
     threads: int
     callback: Callable[[Progress], None] | None
 
+    @property
+    def pixels(self) -> int:
+        """How many the picture has."""
+        return int(self.image.shape[0] * self.image.shape[1])
+
     @cached_property
     def trials(self) -> Trials:
         """Short fits of a part of the picture; what was tried once is remembered."""

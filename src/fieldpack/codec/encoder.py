@@ -62,7 +62,7 @@ def encode_pyramid(
 
 def _attempt_for(lambda_: float, job: Job) -> EncodedPyramid:
     if job.use_prior and is_worth_tries(job):
-        networks = near_networks(lambda_, job.image.shape[2])
+        networks = near_networks(lambda_, job.image.shape[2], job.pixels)
         if networks:
             tried, rest = best_of_tries(job, lambda_, networks)
             last = attempt(rest, lambda_, longer(tried), needs_loss=True)
@@ -102,6 +102,8 @@ def _attempt_to(goal: Goal, job: Job) -> EncodedPyramid:
 def _plan_towards(start: StartTowards, job: Job) -> tuple[Plan, Job]:
     if start.networks is None or not is_worth_tries(job):
         return Plan(start.networks), job
-    near = [n for n in near_networks(start.lambda_, job.image.shape[2]) if start.allows(n)]
+    near = [
+        n for n in near_networks(start.lambda_, job.image.shape[2], job.pixels) if start.allows(n)
+    ]
     tried, rest = best_of_tries(job, start.lambda_, near or [start.networks])
     return longer(tried), rest

@@ -23,7 +23,7 @@ SHIPPED = 1
 """Number of the prior that new files name."""
 
 _FILES = {1: "photographs-1.prior"}
-_SHA256 = {1: "9f310d0933ecce405e4ed0227a50e6874b993a729254aaf8de4323e713dcb0a9"}
+_SHA256 = {1: "e342b3d4836bced778180c61f9cd7c2fdc0641550e96f536f0fecfecb59be03e"}
 SIGNATURE = b"FPRI"
 
 # Where a bit is dear, there is none for latents at the picture's own resolution. Sets with and
@@ -32,6 +32,9 @@ _OVERLAP = 2.899  # as a ratio of lambdas
 _WORTH = 3.4  # trying, as a ratio of lambdas
 LEAST_SURELY_COARSE_LAMBDA = 0.0029
 """Below, few pictures do without the finest grid, and their best qualities are out of reach."""
+
+FEW_PIXELS = 70_000
+"""Pictures with fewer have sets of their own: larger, as what they hold hardly moves."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +47,7 @@ class PriorNetworks:
         lambda_: What it was trained for.
         is_flat: Which latents it was trained with, see `initialisation.analyse`.
         finest: Grids finer than this one are left at zero.
+        is_for_few_pixels: Whether it is for pictures of fewer than `FEW_PIXELS`.
         shape: Sizes of the model.
         parameters: The flat vector.
     """
@@ -53,6 +57,7 @@ class PriorNetworks:
     lambda_: float
     is_flat: bool
     finest: int
+    is_for_few_pixels: bool
     shape: ModelShape
     parameters: FloatArray
 
@@ -71,13 +76,15 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
     return sets[index]
 
 
-def nearest_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
-    """Return the shipped sets for a lambda, nearest first; none if none is for the like.
+def nearest_networks(
+    lambda_: float, channels: int, pixels: int = FEW_PIXELS
+) -> list[PriorNetworks]:
+    """Return the shipped sets for a lambda and so many pixels, nearest first.
 
-    Of those with the finest grid and of those without, only the nearest, and those of the kind that
-    is farther only if they are near enough.
+    None if none is for the like. Of those with the finest grid and of those without, only the
+    nearest, and those of the kind that is farther only if they are near enough.
     """
-    sets = [s for s in load_prior(SHIPPED) if s.shape.channels == channels]
+    sets = _sets(channels, pixels)
 
     def distance(networks: PriorNetworks) -> float:
         return abs(math.log(networks.lambda_ / lambda_))
@@ -93,13 +100,19 @@ def nearest_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
     return sorted(nearest, key=lambda s: (distance(s), s.finest, s.is_flat))
 
 
-def near_networks(lambda_: float, channels: int) -> list[PriorNetworks]:
+def near_networks(lambda_: float, channels: int, pixels: int) -> list[PriorNetworks]:
     """Return the shipped sets that may be worth trying for a lambda, of every kind."""
+    return [
+        s for s in _sets(channels, pixels) if abs(math.log(s.lambda_ / lambda_)) < math.log(_WORTH)
+    ] or nearest_networks(lambda_, channels, pixels)
+
+
+def _sets(channels: int, pixels: int) -> list[PriorNetworks]:
     return [
         s
         for s in load_prior(SHIPPED)
-        if s.shape.channels == channels and abs(math.log(s.lambda_ / lambda_)) < math.log(_WORTH)
-    ] or nearest_networks(lambda_, channels)
+        if s.shape.channels == channels and s.is_for_few_pixels == (pixels < FEW_PIXELS)
+    ]
 
 
 @lru_cache
@@ -127,9 +140,11 @@ def parse_prior(data: bytes, number: int) -> tuple[PriorNetworks, ...]:
     sets = []
     for index in range(reader.byte()):
         lambda_, is_flat = reader.float32(), bool(reader.byte())
-        finest = reader.byte()
+        finest, is_for_few_pixels = reader.byte(), bool(reader.byte())
         shape = read_shape(reader, reader.byte(), reader.byte())
         values = np.frombuffer(reader.raw(2 * shape.parameters), "<f2").astype(np.float32)
-        sets.append(PriorNetworks(number, index, lambda_, is_flat, finest, shape, values))
+        sets.append(
+            PriorNetworks(number, index, lambda_, is_flat, finest, is_for_few_pixels, shape, values)
+        )
     reader.end()
     return tuple(sets)

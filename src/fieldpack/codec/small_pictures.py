@@ -5,21 +5,25 @@ Networks that move far are a large part of such a file.
 
 from __future__ import annotations
 
+from itertools import count
 from typing import NamedTuple
 
 from fieldpack.codec.attempt import EncodedPyramid, Job, Plan, attempt
-from fieldpack.codec.prior import PriorNetworks
+from fieldpack.codec.effort import PASSES
+from fieldpack.codec.prior import FEW_PIXELS, PriorNetworks
 
-_FEW_PIXELS, _LEAST_EFFORT = 70_000, 2
-# First each of the networks, as they move by so much of their step sizes, then the best of these as
-# they move by more or less; each time with a share of the passes, and at last with more.
+_LEAST_EFFORT = 2
+# First each of the networks as they are, with few passes, which tell the better ones; then these as
+# they move by so much of their step sizes, then the best of them as they move by more or less; each
+# time with a share of the passes, and at last with more.
+_SHARE_OF_HEATS, _LEAST_OF_HEATS, _FINALISTS = 0.1, 20, 2
 _FIRST_MOBILITY, _OTHER_MOBILITIES = 0.3, (0.0, 0.1, 1.0)
 _SHARE_OF_TRIES, _SHARE_OF_LAST = 0.5, 4.0
 _MORE_WITH_PASSES = 0.3  # network bytes, as a power
 
 
 class Tried(NamedTuple):
-    """The best of several attempts, and how it came about; the number decides between equals."""
+    """One of several attempts, and how it came about; the number decides between equals."""
 
     loss: float
     number: int
@@ -29,8 +33,7 @@ class Tried(NamedTuple):
 
 def is_worth_tries(job: Job) -> bool:
     """Whether there are few pixels, and time."""
-    height, width, _ = job.image.shape
-    return bool(height * width < _FEW_PIXELS) and job.effort >= _LEAST_EFFORT
+    return job.pixels < FEW_PIXELS and job.effort >= _LEAST_EFFORT
 
 
 def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tuple[Tried, Job]:
@@ -41,23 +44,26 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
         lambda_: Loss of a bit a pixel.
         networks: To begin with; at least one.
     """
-    tries: list[Tried] = []
-    number_of_tries = len(networks) + len(_OTHER_MOBILITIES)
-    whole = number_of_tries * _SHARE_OF_TRIES + _SHARE_OF_LAST
+    share_of_heats = max(_SHARE_OF_HEATS, _LEAST_OF_HEATS / PASSES[job.effort])
+    heats = len(networks) if len(networks) > _FINALISTS else 0
+    number_of_tries = min(len(networks), _FINALISTS) + len(_OTHER_MOBILITIES)
+    whole = heats * share_of_heats + number_of_tries * _SHARE_OF_TRIES + _SHARE_OF_LAST
+    done = 0.0
+    numbers = count()
 
-    def try_once(prior: PriorNetworks | None, mobility: float) -> None:
-        number = len(tries)
-        part = job.part(number * _SHARE_OF_TRIES, _SHARE_OF_TRIES, whole)
-        plan = Plan(prior, mobility, _SHARE_OF_TRIES)
-        found = attempt(part, lambda_, plan, needs_loss=True)
-        tries.append(Tried(found.loss, number, plan, found))
+    def try_once(prior: PriorNetworks | None, mobility: float, share: float) -> Tried:
+        nonlocal done
+        plan = Plan(prior, mobility, share)
+        found = attempt(job.part(done, share, whole), lambda_, plan, needs_loss=True)
+        done += share
+        return Tried(found.loss, next(numbers), plan, found)
 
-    for prior in networks:
-        try_once(prior, _FIRST_MOBILITY)
-    best = min(tries).plan.prior
-    for mobility in _OTHER_MOBILITIES:
-        try_once(best, mobility)
-    return min(tries), job.part(number_of_tries * _SHARE_OF_TRIES, _SHARE_OF_LAST, whole)
+    if heats:
+        networks = sorted(networks, key=lambda n: try_once(n, 0.0, share_of_heats).loss)
+    finals = [try_once(n, _FIRST_MOBILITY, _SHARE_OF_TRIES) for n in networks[:_FINALISTS]]
+    best = min(finals).plan.prior
+    finals += [try_once(best, mobility, _SHARE_OF_TRIES) for mobility in _OTHER_MOBILITIES]
+    return min(finals), job.part(done, _SHARE_OF_LAST, whole)
 
 
 def longer(tried: Tried) -> Plan:

@@ -24,7 +24,7 @@ def start_for(trials: Trials, lambda_: float, passes: int) -> PriorNetworks | No
         lambda_: Loss of a bit a pixel.
         passes: Of the fit.
     """
-    candidates = nearest_networks(lambda_, trials.part.shape[2])
+    candidates = nearest_networks(lambda_, trials.part.shape[2], trials.pixels)
     return best_networks(trials, candidates, lambda_, passes) if candidates else None
 
 
@@ -47,7 +47,6 @@ class StartTowards:
         self, image: FloatArray, goal: Goal, trials: Trials, passes: int, *, use_prior: bool
     ) -> None:
         self._goal, self._trials, self._passes = goal, trials, passes
-        self._pixels = image.shape[0] * image.shape[1]
         forecast = Forecast(image, trials.part, goal, passes)
         self._is_flat: bool | None = None  # what suits the latents, once that was tried
         self.lambda_ = self._chosen_for = forecast.first_lambda()
@@ -75,14 +74,14 @@ class StartTowards:
         return True
 
     def _chosen(self) -> PriorNetworks | None:
-        candidates = nearest_networks(self.lambda_, self._trials.part.shape[2])
+        candidates = nearest_networks(self.lambda_, self._trials.part.shape[2], self._trials.pixels)
         candidates = [c for c in candidates if self.allows(c)]
         if not candidates:
             return None
         if self._passes < _FEWEST_FOR_FLAT_AGAIN and self._is_flat is not None:
             candidates = [c for c in candidates if c.is_flat == self._is_flat] or candidates
         wanted = self._goal.payload_bytes
-        bits = 8 * wanted[1] / self._pixels if wanted else None
+        bits = 8 * wanted[1] / self._trials.pixels if wanted else None
         best = best_networks(self._trials, candidates, self.lambda_, self._passes, bits)
         if len({c.is_flat for c in candidates}) > 1:
             self._is_flat = best.is_flat

@@ -39,6 +39,7 @@ class Trials:
         seed: Of the first networks and the noise.
 
     Attributes:
+        pixels: Of the picture.
         part: The part, (h, w, C).
         share_of_picture: How large it is, 0 to 1, and so how much of a pass's time one here takes.
     """
@@ -50,6 +51,7 @@ class Trials:
         threads: int = 1,
         seed: int = 0,
     ) -> None:
+        self.pixels = image.shape[0] * image.shape[1]
         self.part, counts = mosaic(image)
         self._weights = None if counts.all() else counts
         if weights is not None:

@@ -34,7 +34,7 @@ LEAST_SURELY_COARSE_LAMBDA = 0.0029
 """Below, few pictures do without the finest grid, and their best qualities are out of reach."""
 
 FEW_PIXELS = 70_000
-"""Pictures with fewer have sets of their own: larger, as what they hold hardly moves."""
+"""Pictures with fewer have sets of their own: larger ones, which hardly move and cost no bytes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +79,10 @@ def prior_networks(number: int, index: int) -> PriorNetworks:
 def nearest_networks(
     lambda_: float, channels: int, pixels: int = FEW_PIXELS
 ) -> list[PriorNetworks]:
-    """Return the shipped sets for a lambda and so many pixels, nearest first.
+    """Return the shipped sets for a lambda and a picture of so many pixels, nearest first.
 
-    None if none is for the like. Of those with the finest grid and of those without, only the
-    nearest, and those of the kind that is farther only if they are near enough.
+    The list is empty if no set has so many channels. Of those with the finest grid and of those
+    without, only the nearest, and those of the kind that is farther only if they are near enough.
     """
     sets = _sets(channels, pixels)
 

@@ -23,7 +23,7 @@ SHIPPED = 1
 """Number of the prior that new files name."""
 
 _FILES = {1: "photographs-1.prior"}
-_SHA256 = {1: "e342b3d4836bced778180c61f9cd7c2fdc0641550e96f536f0fecfecb59be03e"}
+_SHA256 = {1: "3aa9f3b13baf9e6e85668c2f05a756ab0d5bd1b884aa3d8a5c3ee32aa1cb416c"}
 SIGNATURE = b"FPRI"
 
 # Where a bit is dear, there is none for latents at the picture's own resolution. Sets with and

@@ -18,6 +18,9 @@ from fieldpack.codec.start import StartTowards, start_for
 from fieldpack.codec.structure import Structure
 
 _ATTEMPTS, _LEAST_CORRECTION = 4, 0.03
+# Coming to a goal takes time. Where there are so many passes that few of them are worth little, a
+# tenth of them makes up for most of it; where there are very many, it does not matter.
+_PASSES_TO_SAVE, _SHARE_WITH_GOAL = range(70, 400), 0.9
 
 
 def encode_pyramid(
@@ -100,8 +103,11 @@ def _attempt_to(goal: Goal, job: Job) -> EncodedPyramid:
 
 
 def _plan_towards(start: StartTowards, job: Job) -> tuple[Plan, Job]:
-    if start.networks is None or not is_worth_tries(job):
-        return Plan(start.networks), job
+    if start.networks is None:
+        return Plan(None), job
+    if not is_worth_tries(job):
+        share = _SHARE_WITH_GOAL if PASSES[job.effort] in _PASSES_TO_SAVE else 1.0
+        return Plan(start.networks, share=share), job
     near = [
         n for n in near_networks(start.lambda_, job.image.shape[2], job.pixels) if start.allows(n)
     ]

@@ -13,7 +13,9 @@ _MANY_STEPS = 250
 _SHORTEST_WARM_UP = 16  # passes
 _LEAST_CONTEXT_BITS = 45.0
 _MOST_WITHOUT_CONTEXTS = 40  # passes
-_FLAT_SHARE = 0.7  # of the passes: flat starts have larger context models, and a pass takes longer
+# Of the passes: flat sets have larger context models, and a pass takes longer; but all the sets for
+# few pixels have the same.
+_FLAT_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,7 @@ def schedule_for(
     passes: int, lambda_: float, prior: PriorNetworks, mobility: float = 1.0
 ) -> Schedule:
     """The schedule of a fit that takes the time of so many passes with a prior's usual networks."""
-    if prior.is_flat:
+    if prior.is_flat and not prior.is_for_few_pixels:
         passes = round(_FLAT_SHARE * passes)
     if prior.finest:
         # Without the finest grid, a pass takes some two thirds of the time.

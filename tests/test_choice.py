@@ -17,7 +17,7 @@ from fieldpack.codec.initialisation import (
 )
 from fieldpack.codec.model import ModelShape, grids_of
 from fieldpack.codec.prior import FEW_PIXELS, SHIPPED, load_prior, nearest_networks
-from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.schedule import Schedule, schedule_for
 from fieldpack.codec.start import start_for
 from fieldpack.codec.trial import Trials, mosaic
 
@@ -124,6 +124,12 @@ def test_few_pixels_have_sets_of_their_own():
     for side, is_for_few in ((264, True), (265, False)):
         picture = np.resize(image(), (side, side, 3))
         assert start_for(Trials(picture), 0.004, 22).is_for_few_pixels == is_for_few
+
+
+def test_only_flat_sets_that_are_larger_than_others_have_fewer_passes():
+    for pixels, is_slower in ((FEW_PIXELS, True), (FEW_PIXELS - 1, False)):
+        flat = next(s for s in nearest_networks(0.001, 3, pixels) if s.is_flat)
+        assert (schedule_for(100, 0.001, flat).passes < 100) == is_slower
 
 
 def test_pictures_that_need_many_bits_have_the_finest_grid():

@@ -13,7 +13,7 @@ from PIL import Image
 
 import fieldpack
 from fieldpack import GoalMissedWarning, RequestError, cli
-from fieldpack.codec import finishing
+from fieldpack.codec import encoder, finishing
 from fieldpack.codec.goal import LEAST_LAMBDA, MOST_LAMBDA, Forecast, Goal
 from fieldpack.codec.quality import lambda_of_quality
 from fieldpack.codec.rate_control import CHECKPOINTS, RateControl
@@ -95,6 +95,15 @@ def test_floating_point_samples():
     data = fieldpack.encode(picture, psnr=28, effort=3)
     span = float(picture.max() - picture.min())
     assert 28 <= psnr(picture, fieldpack.decode(data), span) <= 28.05
+
+
+@pytest.mark.parametrize(("effort", "is_shorter"), [(2, False), (3, True)])
+def test_fits_to_a_goal_are_shorter_where_passes_are_worth_little(monkeypatch, effort, is_shorter):
+    plans = []
+    once = encoder.attempt
+    monkeypatch.setattr(encoder, "attempt", lambda *a, **k: plans.append(a[2]) or once(*a, **k))
+    fieldpack.encode(textured(270, 270), size=20_000, effort=effort)
+    assert {plan.share < 1 for plan in plans} == {is_shorter}
 
 
 def test_threads_do_not_matter():

@@ -83,6 +83,11 @@ def nearest_networks(
 
     The list is empty if no set has so many channels. Of those with the finest grid and of those
     without, only the nearest, and those of the kind that is farther only if they are near enough.
+
+    Args:
+        lambda_: Loss of a bit a pixel; positive.
+        channels: Of the picture.
+        pixels: Of the picture; by default, as many as the usual sets are for.
     """
     sets = _sets(channels, pixels)
 
@@ -101,7 +106,10 @@ def nearest_networks(
 
 
 def near_networks(lambda_: float, channels: int, pixels: int) -> list[PriorNetworks]:
-    """Return the shipped sets that may be worth trying for a lambda, of every kind."""
+    """Return the shipped sets that may be worth trying for a lambda, of every kind.
+
+    If none is near, those of `nearest_networks`, whose arguments these are.
+    """
     return [
         s for s in _sets(channels, pixels) if abs(math.log(s.lambda_ / lambda_)) < math.log(_WORTH)
     ] or nearest_networks(lambda_, channels, pixels)

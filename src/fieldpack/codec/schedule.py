@@ -172,7 +172,14 @@ class Schedule:
 def schedule_for(
     passes: int, lambda_: float, prior: PriorNetworks, mobility: float = 1.0
 ) -> Schedule:
-    """The schedule of a fit that takes the time of so many passes with a prior's usual networks."""
+    """The schedule of a fit that takes the time of so many passes with a prior's usual networks.
+
+    Args:
+        passes: So many.
+        lambda_: Loss of a bit a pixel.
+        prior: The networks that it begins with.
+        mobility: How much of their step sizes they move by.
+    """
     if prior.is_flat and not prior.is_for_few_pixels:
         passes = round(_FLAT_SHARE * passes)
     if prior.finest:

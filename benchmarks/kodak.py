@@ -230,7 +230,9 @@ def read_anchors(folder: Path) -> dict[str, Any]:
     return {"means": {name: sorted(curve) for name, curve in means.items()}, "pictures": pictures}
 
 
-def summarise(runs: list[Run], anchors: dict[str, Any]) -> list[dict[str, Any]]:
+def summarise(
+    runs: list[Run], anchors: dict[str, Any], avif: dict[str, Any] | None
+) -> list[dict[str, Any]]:
     """Return, for each effort, the means by lambda and the BD-rates in %."""
     summary = []
     for effort in sorted({run["effort"] for run in runs}):
@@ -249,6 +251,11 @@ def summarise(runs: list[Run], anchors: dict[str, Any]) -> list[dict[str, Any]]:
         }
         if anchors and len(complete) >= FEWEST_LAMBDAS:
             row["bd_rate_mean_curve"] = _bd_rate(complete, anchors["means"][MEAN_ANCHOR])
+        if avif and len(complete) >= FEWEST_LAMBDAS:
+            of_avif = [
+                [m["bpp"], m["psnr"]] for m in avif["means"] if m["pictures"] == len(PICTURES)
+            ]
+            row["bd_rate_against_avif"] = _bd_rate(complete, of_avif) if of_avif else None
         if anchors:
             rates = {
                 name: _bd_rate(curve, anchors["pictures"][name])
@@ -264,7 +271,10 @@ def summarise(runs: list[Run], anchors: dict[str, Any]) -> list[dict[str, Any]]:
 
 def save(name: str, results: dict[str, Any], about: dict[str, Any]) -> None:
     """Write the results, whole or not at all."""
-    results |= {**about, "summary": summarise(results["runs"], results["anchors"])}
+    results |= {
+        **about,
+        "summary": summarise(results["runs"], results["anchors"], results.get("avif")),
+    }
     # The long lists last.
     ordered = {key: results[key] for key in results if key not in ("anchors", "runs")}
     ordered |= {"anchors": results["anchors"], "runs": results["runs"]}
@@ -341,6 +351,9 @@ def print_summary(summary: list[dict[str, Any]]) -> None:
         if "bd_rate_mean_curve" in effort:
             rate = _percent(effort["bd_rate_mean_curve"], 2)
             print(f"effort {effort['effort']}: BD-rate {rate} against VTM 4:4:4, mean curve")
+        if "bd_rate_against_avif" in effort:
+            rate = _percent(effort["bd_rate_against_avif"], 2)
+            print(f"effort {effort['effort']}: BD-rate {rate} against AVIF, mean curve")
         if rates := effort.get("bd_rate_by_picture"):
             known = sum(rate is not None for rate in rates.values())
             print(

@@ -82,7 +82,9 @@ def moved(prior: PriorNetworks, **settings: float) -> dict[str, float]:
 
 def test_weights_are_pulled_to_the_priors():
     prior = nearest_networks(0.001, 3)[0]
-    free, pulled = (sum(moved(prior, weight_pull=pull).values()) for pull in (0.0, 400.0))
+    free, pulled = (
+        sum(moved(prior, counts_network_bits=counts).values()) for counts in (False, True)
+    )
     assert 0 < pulled < 0.9 * free
 
 

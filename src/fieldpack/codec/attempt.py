@@ -29,7 +29,7 @@ from fieldpack.metrics import psnr
 
 _LEAST_NETWORK_BYTES = 6  # the prior's number, and that nothing differs
 # What networks that moved take of a payload of so many bytes.
-_NETWORKS_OF_PAYLOAD = ((100, 10), (500, 100), (2000, 380), (8000, 750), (32000, 1000), (1e5, 1200))
+_NETWORKS_OF_PAYLOAD = ((100, 10), (500, 100), (2000, 270), (8000, 600), (32000, 1000), (1e5, 1200))
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.schedule import Schedule
 from fieldpack.codec.structure import Structure
+from fieldpack.codec.weight_pull import WeightPull
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,9 @@ def fit(
     drawing, context = drawing_optimiser(shape, schedule.network_betas), None
     contexts_start = schedule.contexts_start if schedule.context_share > 0 else schedule.passes
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
+    pull = None
+    if prior is not None and schedule.counts_network_bits:
+        pull = WeightPull(shape, prior.parameters)
     for step in range(schedule.passes):
         now = schedule.at(step)
         if control is not None:
@@ -140,9 +144,9 @@ def fit(
             sharing=schedule.sharing,
         )
         if gradient is not None:
-            if prior is not None:
-                pull = schedule.weight_pull * lambda_ / (image.shape[0] * image.shape[1])
-                gradient += pull * np.sign(parameters - prior.parameters)
+            if pull is not None:
+                loss_per_bit = np.float32(lambda_ / (image.shape[0] * image.shape[1]))
+                gradient += loss_per_bit * pull.slopes(parameters)
             drawing.step(parameters, gradient, now.network_rate * schedule.drawing_share)
             if step >= contexts_start:
                 if context is None:

@@ -49,8 +49,8 @@ class Schedule:
     passes: int
     # Passes over which the network's step size grows; without them some seeds fail.
     warm_up: int = 50
-    # What it costs, in bits, when a weight is farther from the prior's by 1.
-    weight_pull: float = 0.0
+    # Whether what differs from a prior's networks costs bits already while it moves.
+    counts_network_bits: bool = True
     hard_fraction: float = 0.02
     most_hard_passes: int = 50
     temperature: tuple[float, float] = (1.0, 0.1)
@@ -128,8 +128,6 @@ class Schedule:
             context_share=context,
             # A short fit has few steps to average over.
             network_betas=(0.8, 0.9) if passes < _MANY_STEPS else (0.9, 0.95),
-            # Long fits find enough that is worth storing.
-            weight_pull=20.0 * min(400 / passes, 1.0),
             contexts_start=min(passes // 10, _MOST_WITHOUT_CONTEXTS),
             least_context_bits=_LEAST_CONTEXT_BITS,
         )

@@ -1,6 +1,6 @@
 """Pictures of few pixels: what pays for them only trying tells, and there is time to try.
 
-Networks that move far are a large part of such a file.
+Networks that move are a large part of such a file.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ from fieldpack.codec.prior import FEW_PIXELS, PriorNetworks
 
 _LEAST_EFFORT = 2
 # First each of the networks as they are, with few passes, which tell the better ones; then these as
-# they move by so much of their step sizes, then the best of them as they move by more or less; each
-# time with a share of the passes, and at last with more.
-_SHARE_OF_HEATS, _LEAST_OF_HEATS, _FINALISTS = 0.1, 20, 2
-_FIRST_MOBILITY, _OTHER_MOBILITIES = 0.3, (0.0, 0.1, 1.0)
+# they move, then the best of them as they stay; each time with a share of the passes, and at last
+# with more.
+_SHARE_OF_HEATS, _LEAST_OF_HEATS, _FINALISTS = 0.1, 20, 3
 _SHARE_OF_TRIES, _SHARE_OF_LAST = 0.5, 4.0
 _MORE_WITH_PASSES = 0.3  # network bytes, as a power
 
@@ -46,7 +45,7 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
     """
     share_of_heats = max(_SHARE_OF_HEATS, _LEAST_OF_HEATS / PASSES[job.effort])
     heats = len(networks) if len(networks) > _FINALISTS else 0
-    number_of_tries = min(len(networks), _FINALISTS) + len(_OTHER_MOBILITIES)
+    number_of_tries = min(len(networks), _FINALISTS) + 1
     whole = heats * share_of_heats + number_of_tries * _SHARE_OF_TRIES + _SHARE_OF_LAST
     done = 0.0
     numbers = count()
@@ -60,9 +59,8 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
 
     if heats:
         networks = sorted(networks, key=lambda n: try_once(n, 0.0, share_of_heats).loss)
-    finals = [try_once(n, _FIRST_MOBILITY, _SHARE_OF_TRIES) for n in networks[:_FINALISTS]]
-    best = min(finals).plan.prior
-    finals += [try_once(best, mobility, _SHARE_OF_TRIES) for mobility in _OTHER_MOBILITIES]
+    finals = [try_once(n, 1.0, _SHARE_OF_TRIES) for n in networks[:_FINALISTS]]
+    finals.append(try_once(min(finals).plan.prior, 0.0, _SHARE_OF_TRIES))
     return min(finals), job.part(done, _SHARE_OF_LAST, whole)
 
 

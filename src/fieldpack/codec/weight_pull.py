@@ -1,0 +1,39 @@
+"""What pulls the networks of a fit back to the prior's: the bits that differences will take."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fieldpack.codec.model import FloatArray, ModelShape
+
+# A weight that has hardly moved must still be able to.
+_LEAST_MEAN = 0.007
+
+
+class WeightPull:
+    """The slope of the bits that weights take, in how far they are from a prior's.
+
+    Each tensor is coded with a distribution of its own. For a Laplace distribution as wide as the
+    differences are on average, a weight's bits grow by 1 / (ln 2 * mean) with its distance. The
+    optimiser divides gradients by their size: without this pull, weights that do not matter wander
+    about, the farther the longer the fit, and all of that must be stored.
+
+    Args:
+        shape: Sizes of the model.
+        known: The prior's flat vector.
+    """
+
+    def __init__(self, shape: ModelShape, known: FloatArray) -> None:
+        self._known = known
+        self._sizes = [size for _, tensor in shape.offsets if (size := math.prod(tensor))]
+        self._starts = np.cumsum([0, *self._sizes[:-1]])
+
+    def slopes(self, parameters: FloatArray) -> FloatArray:
+        """Return bits for a distance of 1, signed as the differences, as a flat vector."""
+        difference = parameters - self._known
+        means = np.add.reduceat(np.abs(difference), self._starts) / self._sizes
+        slopes = 1 / (math.log(2) * np.maximum(means, _LEAST_MEAN))
+        signed: FloatArray = np.sign(difference) * np.repeat(slopes, self._sizes).astype(np.float32)
+        return signed

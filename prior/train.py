@@ -185,7 +185,7 @@ def half(
     networks = PriorNetworks(
         0, 0, options.lambda_, options.flat, options.finest, True, shape, parameters
     )
-    schedule = Schedule.with_prior(_PASSES_OF_TRIALS, options.lambda_, mobility=0)
+    schedule = Schedule.with_prior(_PASSES_OF_TRIALS, options.lambda_, moves=False)
     losses = []
     for image in crops:
         fitted = fit(image, shape, options.lambda_, schedule, prior=networks)

@@ -88,7 +88,7 @@ def test_trials_of_a_mosaic_tell_what_fits_of_the_picture_come_to():
     networks = nearest_networks(0.001, 3)[0]
     trial = Trials(picture).of_networks(networks, 0.001, 40)
     fitted = fit(
-        picture, networks.shape, 0.001, Schedule.with_prior(20, 0.001, mobility=0), prior=networks
+        picture, networks.shape, 0.001, Schedule.with_prior(20, 0.001, moves=False), prior=networks
     )
     bits = sum(fitted.bits) / (320 * 512)
     assert trial.bits == pytest.approx(bits, rel=0.3)  # seams still cost something

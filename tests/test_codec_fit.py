@@ -11,6 +11,7 @@ from fieldpack.codec.fit import fit
 from fieldpack.codec.model import ModelShape, grids_of
 from fieldpack.codec.prior import PriorNetworks, nearest_networks
 from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.weight_pull import WeightPull
 
 
 def picture(height: int = 96, width: int = 128) -> np.ndarray:
@@ -80,12 +81,36 @@ def moved(prior: PriorNetworks, **settings: float) -> dict[str, float]:
     return {name: float(np.abs(view).sum()) for name, view in views.items()}
 
 
-def test_weights_are_pulled_to_the_priors():
+def test_weights_are_pulled_to_the_priors(monkeypatch):
     prior = nearest_networks(0.001, 3)[0]
-    free, pulled = (
-        sum(moved(prior, counts_network_bits=counts).values()) for counts in (False, True)
-    )
+    pulled = sum(moved(prior).values())
+    monkeypatch.setattr(WeightPull, "slopes", lambda _, parameters: np.zeros_like(parameters))
+    free = sum(moved(prior).values())
     assert 0 < pulled < 0.9 * free
+
+
+def test_the_pull_is_the_slope_of_a_tensors_bits():
+    shape = small_model(picture())
+    known = np.random.default_rng(0).normal(0, 1, shape.parameters).astype(np.float32)
+    parameters = known.copy()
+    wide, narrow = "synthesis.0.weight", "context0.0.weight"
+    of_wide, of_narrow = shape.views(parameters)[wide], shape.views(parameters)[narrow]
+    of_wide += np.where(np.arange(of_wide.size).reshape(of_wide.shape) % 2, 0.3, -0.1)
+    of_narrow[0, 0] += 0.001
+    slopes = shape.views(WeightPull(shape, known).slopes(parameters))
+    distances = of_wide - shape.views(known)[wide]
+    mean, longer = np.abs(distances).mean(), 1e-3
+
+    def bits(distance: float) -> float:
+        # Of a Laplace distribution of that mean distance.
+        return float(-np.log2(np.exp(-distance / mean) / (2 * mean)))
+
+    slope = (bits(0.2 + longer) - bits(0.2)) / longer
+    np.testing.assert_allclose(slopes[wide], slope * np.sign(distances), rtol=1e-3)
+    assert slopes[narrow][0, 0] > 3 * slope  # what has hardly moved is pulled harder
+    assert np.isfinite(slopes[narrow]).all()
+    assert not slopes[narrow].ravel()[1:].any()
+    assert not slopes["synthesis.1.weight"].any()
 
 
 def test_contexts_whose_grids_have_too_few_bits_stay_as_they_are():

@@ -74,13 +74,13 @@ class Plan:
 
     Attributes:
         prior: The networks to begin with; None learns and stores all of them.
-        mobility: How much of their step sizes they move by.
+        moves: Whether they may move at all.
         share: Of the effort's passes.
         network_bytes: What the networks will take, if that is known.
     """
 
     prior: PriorNetworks | None
-    mobility: float = 1.0
+    moves: bool = True
     share: float = 1.0
     network_bytes: float | None = None
 
@@ -190,7 +190,7 @@ def attempt(
 def _shape_and_schedule(job: Job, lambda_: float, plan: Plan) -> tuple[ModelShape, Schedule]:
     if plan.prior is not None:
         passes = round(plan.share * PASSES[job.effort])
-        return plan.prior.shape, schedule_for(passes, lambda_, plan.prior, plan.mobility)
+        return plan.prior.shape, schedule_for(passes, lambda_, plan.prior, moves=plan.moves)
     height, width, channels = job.image.shape
     shape = scratch_model(channels, grids_of(height, width), job.effort, height * width)
     return shape, scratch_schedule(job.trials, shape, lambda_, job.effort)

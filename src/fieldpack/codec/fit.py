@@ -121,9 +121,7 @@ def fit(
     drawing, context = drawing_optimiser(shape, schedule.network_betas), None
     contexts_start = schedule.contexts_start if schedule.context_share > 0 else schedule.passes
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
-    pull = None
-    if prior is not None and schedule.counts_network_bits:
-        pull = WeightPull(shape, prior.parameters)
+    pull = WeightPull(shape, prior.parameters) if prior is not None else None
     for step in range(schedule.passes):
         now = schedule.at(step)
         if control is not None:

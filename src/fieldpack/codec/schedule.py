@@ -49,8 +49,6 @@ class Schedule:
     passes: int
     # Passes over which the network's step size grows; without them some seeds fail.
     warm_up: int = 50
-    # Whether what differs from a prior's networks costs bits already while it moves.
-    counts_network_bits: bool = True
     hard_fraction: float = 0.02
     most_hard_passes: int = 50
     temperature: tuple[float, float] = (1.0, 0.1)
@@ -109,16 +107,17 @@ class Schedule:
         )
 
     @classmethod
-    def with_prior(cls, passes: int, lambda_: float, mobility: float = 1.0) -> Schedule:
+    def with_prior(cls, passes: int, lambda_: float, *, moves: bool = True) -> Schedule:
         """The schedule of a fit that begins with a prior's networks.
 
         Networks that move must be stored: the shortest fits leave all as they are, others the
-        context models of grids that have few bits to save. `mobility` is a share of the networks'
-        step sizes: small pictures cannot pay for networks that moved far.
+        context models of grids that have few bits to save. Unless `moves`, all stay as they are.
         """
         drawing, context, dear = 0.0, 0.0, 0.004
         if passes >= _FEWEST_FOR_NETWORKS:
-            drawing, context, dear = 0.45 * mobility, 0.75 * mobility, 0.015
+            dear = 0.015
+            if moves:
+                drawing, context = 0.45, 0.75
         return replace(
             cls.of(passes, lambda_),
             noise=(0.4, 0.3),
@@ -168,7 +167,7 @@ class Schedule:
 
 
 def schedule_for(
-    passes: int, lambda_: float, prior: PriorNetworks, mobility: float = 1.0
+    passes: int, lambda_: float, prior: PriorNetworks, *, moves: bool = True
 ) -> Schedule:
     """The schedule of a fit that takes the time of so many passes with a prior's usual networks.
 
@@ -176,11 +175,11 @@ def schedule_for(
         passes: So many.
         lambda_: Loss of a bit a pixel.
         prior: The networks that it begins with.
-        mobility: How much of their step sizes they move by.
+        moves: Whether they may move at all.
     """
     if prior.is_flat and not prior.is_for_few_pixels:
         passes = round(_FLAT_SHARE * passes)
     if prior.finest:
         # Without the finest grid, a pass takes some two thirds of the time.
         passes += passes // 2
-    return Schedule.with_prior(passes, lambda_, mobility)
+    return Schedule.with_prior(passes, lambda_, moves=moves)

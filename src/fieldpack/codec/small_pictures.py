@@ -18,7 +18,6 @@ _LEAST_EFFORT = 2
 # with more.
 _SHARE_OF_HEATS, _LEAST_OF_HEATS, _FINALISTS = 0.1, 20, 3
 _SHARE_OF_TRIES, _SHARE_OF_LAST = 0.5, 4.0
-_MORE_WITH_PASSES = 0.3  # network bytes, as a power
 
 
 class Tried(NamedTuple):
@@ -50,17 +49,17 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
     done = 0.0
     numbers = count()
 
-    def try_once(prior: PriorNetworks | None, mobility: float, share: float) -> Tried:
+    def try_once(prior: PriorNetworks | None, share: float, *, moves: bool) -> Tried:
         nonlocal done
-        plan = Plan(prior, mobility, share)
+        plan = Plan(prior, moves, share)
         found = attempt(job.part(done, share, whole), lambda_, plan, needs_loss=True)
         done += share
         return Tried(found.loss, next(numbers), plan, found)
 
     if heats:
-        networks = sorted(networks, key=lambda n: try_once(n, 0.0, share_of_heats).loss)
-    finals = [try_once(n, 1.0, _SHARE_OF_TRIES) for n in networks[:_FINALISTS]]
-    finals.append(try_once(min(finals).plan.prior, 0.0, _SHARE_OF_TRIES))
+        networks = sorted(networks, key=lambda n: try_once(n, share_of_heats, moves=False).loss)
+    finals = [try_once(n, _SHARE_OF_TRIES, moves=True) for n in networks[:_FINALISTS]]
+    finals.append(try_once(min(finals).plan.prior, _SHARE_OF_TRIES, moves=False))
     return min(finals), job.part(done, _SHARE_OF_LAST, whole)
 
 
@@ -68,5 +67,4 @@ def longer(tried: Tried) -> Plan:
     """Return a plan like the best one, with the passes of the last attempt."""
     plan, found = tried.plan, tried.encoded
     network_bytes = len(found.payload) - sum(found.latent_bits) / 8
-    network_bytes *= (_SHARE_OF_LAST / _SHARE_OF_TRIES) ** _MORE_WITH_PASSES
-    return Plan(plan.prior, plan.mobility, _SHARE_OF_LAST, network_bytes)
+    return Plan(plan.prior, plan.moves, _SHARE_OF_LAST, network_bytes)

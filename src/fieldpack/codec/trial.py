@@ -71,7 +71,7 @@ class Trials:
             lambda_: Loss of a bit a pixel.
             passes: Of the fit to come.
         """
-        schedule = Schedule.with_prior(trial_passes(passes), lambda_, mobility=0)
+        schedule = Schedule.with_prior(trial_passes(passes), lambda_, moves=False)
         return self._once(networks, lambda_, schedule)
 
     def may_move(self, passes: int) -> bool:

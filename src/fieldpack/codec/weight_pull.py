@@ -22,16 +22,23 @@ class WeightPull:
 
     Args:
         shape: Sizes of the model.
-        known: The prior's flat vector.
+        known: The prior's networks, (parameters,) float32.
     """
 
     def __init__(self, shape: ModelShape, known: FloatArray) -> None:
         self._known = known
-        self._sizes = [size for _, tensor in shape.offsets if (size := math.prod(tensor))]
-        self._starts = np.cumsum([0, *self._sizes[:-1]])
+        sizes = [size for _, tensor in shape.offsets if (size := math.prod(tensor))]
+        self._sizes = np.array(sizes)
+        self._starts = np.cumsum(self._sizes) - self._sizes
 
     def slopes(self, parameters: FloatArray) -> FloatArray:
-        """Return bits for a distance of 1, signed as the differences, as a flat vector."""
+        """Return the slopes, (parameters,) float32, in bits for a distance of 1.
+
+        They are signed as the differences are, and 0 where there is none.
+
+        Args:
+            parameters: The networks as they are now, (parameters,) float32.
+        """
         difference = parameters - self._known
         means = np.add.reduceat(np.abs(difference), self._starts) / self._sizes
         slopes = 1 / (math.log(2) * np.maximum(means, _LEAST_MEAN))

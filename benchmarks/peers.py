@@ -45,7 +45,7 @@ KODAK_SETS = ("64", "128", "256", "384", "thumbnails")
 PEERS: dict[str, tuple[str, tuple[int, ...], dict[str, Any]]] = {
     "avif": (
         "AVIF",
-        (20, 35, 50, 60, 70, 80, 90),
+        (1, 10, 20, 35, 50, 60, 70, 80, 90),
         {"subsampling": "4:4:4", "speed": 0, "advanced": {"tune": "psnr"}},
     ),
     "webp": ("WEBP", (1, 10, 30, 50, 70, 80, 90, 97), {"method": 6}),

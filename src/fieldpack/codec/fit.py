@@ -121,7 +121,7 @@ def fit(
     drawing, context = drawing_optimiser(shape, schedule.network_betas), None
     contexts_start = schedule.contexts_start if schedule.context_share > 0 else schedule.passes
     gradient = np.zeros_like(parameters) if schedule.moves_networks else None
-    pull = WeightPull(shape, prior.parameters) if prior is not None else None
+    pull = WeightPull(shape, np.zeros_like(parameters) if prior is None else prior.parameters)
     for step in range(schedule.passes):
         now = schedule.at(step)
         if control is not None:
@@ -142,9 +142,8 @@ def fit(
             sharing=schedule.sharing,
         )
         if gradient is not None:
-            if pull is not None:
-                loss_per_bit = np.float32(lambda_ / (image.shape[0] * image.shape[1]))
-                gradient += loss_per_bit * pull.slopes(parameters)
+            loss_per_bit = np.float32(lambda_ / (image.shape[0] * image.shape[1]))
+            gradient += loss_per_bit * pull.slopes(parameters)
             drawing.step(parameters, gradient, now.network_rate * schedule.drawing_share)
             if step >= contexts_start:
                 if context is None:

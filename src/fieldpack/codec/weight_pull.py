@@ -1,4 +1,4 @@
-"""What pulls the networks of a fit back to the prior's: the bits that differences will take."""
+"""What pulls the networks of a fit to those that cost nothing: the bits that differences take."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LEAST_MEAN = 0.007
 
 
 class WeightPull:
-    """The slope of the bits that weights take, in how far they are from a prior's.
+    """The slope of the bits that weights take, in how far they are from a prior's, or from zero.
 
     Each tensor is coded with a distribution of its own. For a Laplace distribution as wide as the
     differences are on average, a weight's bits grow by 1 / (ln 2 * mean) with its distance. The
@@ -22,7 +22,7 @@ class WeightPull:
 
     Args:
         shape: Sizes of the model.
-        known: The prior's networks, (parameters,) float32.
+        known: What the file need not hold, (parameters,) float32: the prior's networks, or zeros.
     """
 
     def __init__(self, shape: ModelShape, known: FloatArray) -> None:

@@ -89,6 +89,18 @@ def test_weights_are_pulled_to_the_priors(monkeypatch):
     assert 0 < pulled < 0.9 * free
 
 
+def test_weights_learned_from_scratch_are_pulled_to_zero(monkeypatch):
+    image = picture()
+    shape, schedule = small_model(image), Schedule.of(60, 0.01)
+
+    def distance() -> float:
+        return float(np.abs(fit(image, shape, 0.01, schedule, threads=2).parameters).sum())
+
+    pulled = distance()
+    monkeypatch.setattr(WeightPull, "slopes", lambda _, parameters: np.zeros_like(parameters))
+    assert 0 < pulled < 0.95 * distance()
+
+
 def test_the_pull_is_the_slope_of_a_tensors_bits():
     shape = small_model(picture())
     known = np.random.default_rng(0).normal(0, 1, shape.parameters).astype(np.float32)

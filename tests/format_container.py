@@ -99,8 +99,10 @@ def read_sections(data: bytes) -> list[Section]:
     sections = []
     while reader.remaining:
         letter = reader.byte()
+        is_last = letter >= 128
+        letter %= 128
         require(is_letter(letter), "a section's name is not a letter")
-        payload = reader.take(reader.varint())
+        payload = reader.take(reader.remaining if is_last else reader.varint())
         sections.append(_named_section(chr(letter), payload))
     return sections
 

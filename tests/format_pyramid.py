@@ -16,21 +16,15 @@ import numpy as np
 from format_container import Reader, require
 from format_evaluation import Float32Array
 from format_latents import ANCESTORS, NEIGHBOURS, Layer, decode_grid, run_network
-from format_weights import (
-    FARTHEST_CENTRE,
-    FARTHEST_REACH,
-    SHAPES,
-    RangeDecoder,
-    Weights,
-    read_symbols,
-)
+from format_weights import FARTHEST_REACH, SCALE_STEPS, RangeDecoder, Weights, read_symbols
 from numpy.typing import NDArray
 
 MOST_GRIDS = 7
-OF_PRIOR = 255  # in place of the number of grids
 MOST_CONVOLUTIONS = 4
 MOST_HIDDEN_LAYERS = 3
 LARGEST_LAYER = 64
+SHAPE_FREQUENCIES = (32, 16, 4, 4, 2, 2, 2)
+REACHES = (120, 11, 5, 3.25, 2.25, 1.75, 1.375)  # by shape, in scales
 
 
 @dataclass
@@ -87,9 +81,8 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
     """The content of section P of a picture."""
     reader = Reader(payload)
     grids = reader.byte()
-    if grids == OF_PRIOR:
-        return _read_on_prior(reader, channels, height, width)
-    require(grids <= MOST_GRIDS, "too many grids")
+    if grids > MOST_GRIDS:
+        return _read_on_prior(grids - MOST_GRIDS, reader, channels, height, width)
     if grids == 0:
         colour = np.array([reader.float32() for _ in range(channels)], np.float32)
         require(reader.remaining == 0, "bytes are left after the colour")
@@ -102,9 +95,9 @@ def read_pyramid(payload: bytes, channels: int, height: int, width: int) -> Pyra
     return _decode(reader, architecture, empty, tensors, height, width)
 
 
-def _read_on_prior(reader: Reader, channels: int, height: int, width: int) -> Pyramid:
-    number, index = reader.byte(), reader.byte()
+def _read_on_prior(number: int, reader: Reader, channels: int, height: int, width: int) -> Pyramid:
     require(number == 1, "another prior")
+    index = reader.byte()
     sets = read_prior()
     require(index < len(sets), "the prior has no such set")
     architecture, values = sets[index]
@@ -226,22 +219,35 @@ def _read_hidden(reader: Reader) -> list[int]:
 
 
 def _read_tensors(reader: Reader, sizes: Sequence[tuple[int, ...]]) -> list[Float32Array]:
-    tensors = []
-    for size in sizes:
-        if math.prod(size) == 0:
-            tensors.append(Weights(np.zeros(size, np.int64), 1.0))
-            continue
-        shape, exponent = divmod(reader.byte(), 32)
-        require(shape < SHAPES, "another shape of distribution")
-        reach, off_centre = divmod(reader.varint(), 2)
-        require(reach <= FARTHEST_REACH, "the reach is out of range")
-        centre = reader.signed() if off_centre else 0
-        require(abs(centre) <= FARTHEST_CENTRE, "the centre is out of range")
-        scale = reader.byte() if reach > 0 else 0
-        symbols = np.full(size, centre, np.int64)
-        tensors.append(Weights(symbols, 2.0 ** (exponent - 20), centre, reach, shape, scale))
-    read_symbols(tensors, reader.take(reader.varint()))
-    return [tensor.values() for tensor in tensors]
+    decoder = RangeDecoder(reader.take(reader.varint()))
+    return [
+        _read_tensor(decoder, size) if math.prod(size) else np.zeros(size, np.float32)
+        for size in sizes
+    ]
+
+
+def _read_tensor(decoder: RangeDecoder, size: tuple[int, ...]) -> Float32Array:
+    exponent = _read_number(decoder, centre=-7, reach=32, shape=1, scale=72)
+    shape = decoder.decode(np.cumsum([0, *SHAPE_FREQUENCIES]))
+    quarters = _read_number(decoder, centre=0, reach=64, shape=1, scale=88)
+    require(quarters >= -32, "the scale is out of range")
+    tensor = weights_around_zero(shape, quarters)
+    tensor.symbols, tensor.step = np.zeros(size, np.int64), 2.0**exponent
+    read_symbols([tensor], decoder)
+    return tensor.values()
+
+
+def weights_around_zero(shape: int, quarters: int) -> Weights:
+    """A tensor of no size yet; its reach follows from shape and scale, 2^(quarters / 4)."""
+    scale = 2.0 ** (quarters // 4) * SCALE_STEPS[2 * (quarters % 4)]
+    reach = min(math.floor(scale * REACHES[shape]), FARTHEST_REACH)
+    return Weights(np.zeros((0, 0), np.int64), 1.0, 0, reach, shape, 2 * quarters + 64)
+
+
+def _read_number(decoder: RangeDecoder, **coding: int) -> int:
+    number = Weights(np.zeros((1, 1), np.int64), 1.0, **coding)
+    read_symbols([number], decoder)
+    return int(number.symbols[0, 0])
 
 
 def _take_layers(tensors: Iterator[Float32Array], count: int) -> list[Layer]:

@@ -46,7 +46,7 @@ from format_evaluation import (
     evaluate,
 )
 from format_pyramid import Pyramid, draw_pyramid, read_pyramid
-from format_weights import Weights, read_coding, read_symbols
+from format_weights import RangeDecoder, Weights, read_coding, read_symbols
 from numpy.typing import NDArray
 
 CHANNELS_OF_COLOUR = {0: 1, 1: 2, 2: 3, 3: 4, 4: 4}
@@ -253,7 +253,7 @@ def read_program(payload: bytes, axes: int, channels: int) -> Program:
     require(sum(widths) <= MOST_CHANNELS_OF_ALL_VALUES, "the values have too many channels")
     tensors = [operation.weights for operation in operations if operation.weights is not None]
     require(sum(tensor.symbols.size for tensor in tensors) <= MOST_WEIGHTS, "too many weights")
-    read_symbols(tensors, reader.take(reader.remaining))
+    read_symbols(tensors, RangeDecoder(reader.take(reader.remaining)))
     return Program(axes, operations)
 
 

@@ -139,9 +139,8 @@ def cumulative_frequencies(weights: Weights) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(frequencies(weights))])
 
 
-def read_symbols(tensors: Iterable[Weights], stream: bytes) -> None:
+def read_symbols(tensors: Iterable[Weights], decoder: RangeDecoder) -> None:
     """Decode the symbols of the tensors in place."""
-    decoder = RangeDecoder(stream)
     for tensor in tensors:
         if tensor.reach > 0:
             cumulative = cumulative_frequencies(tensor)

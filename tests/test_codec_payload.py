@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from fieldpack import FormatError, _engine
+from fieldpack.bytestream import ByteWriter
 from fieldpack.codec.model import ModelShape, engine_model, grids_of
-from fieldpack.codec.network_coding import Networks
+from fieldpack.codec.network_coding import Networks, tensor_bits
 from fieldpack.codec.payload import (
     read_pyramid,
     write_constant,
@@ -149,6 +150,39 @@ def test_outliers_return(value):
     latents[0][4, 4] = value
     payload, _ = write_pyramid(Networks(shape, tuple(tensors)), latents, 9, 9)
     np.testing.assert_array_equal(read_pyramid(payload, 3, 9, 9).latents[0], latents[0])
+
+
+@pytest.mark.parametrize("value", [0, 1, -3, 300, 30_000, -32_766])
+@pytest.mark.parametrize("exponent", [-39, -7, 25])
+def test_tensors_return(value, exponent):
+    shape, tensors, latents = random_pyramid(3, 7)
+    for tensor in (0, 1, -1):
+        symbols = np.zeros_like(tensors[tensor].symbols)
+        symbols.flat[-1] = value
+        tensors[tensor] = QuantizedTensor(symbols, 2.0**exponent)
+    networks = Networks(shape, tuple(tensors))
+    payload, _ = write_pyramid(networks, latents, 3, 7)
+    read = read_pyramid(payload, 3, 3, 7).networks
+    assert read is not None
+    for decoded, tensor in zip(read.tensors, tensors, strict=True):
+        np.testing.assert_array_equal(decoded.symbols, tensor.symbols)
+        assert decoded.step == tensor.step
+
+
+def test_a_tensor_takes_what_is_foretold():
+    shape, tensors, _ = random_pyramid(50, 21)
+    writer = ByteWriter()
+    Networks(shape, tuple(tensors)).write_weights(writer)
+    foretold = sum(map(tensor_bits, tensors)) / 8
+    assert foretold - 1 <= len(writer.getvalue()) <= 1.005 * foretold + 16
+    zeros = QuantizedTensor(np.zeros((16, 23), np.int32), 1.0)
+    assert tensor_bits(zeros) < 16
+
+
+@pytest.mark.parametrize("step", [2.0**-40, 2.0**26, 0.3])
+def test_steps_that_a_file_cannot_hold(step):
+    with pytest.raises(ValueError, match="powers of two"):
+        tensor_bits(QuantizedTensor(np.zeros((2, 2), np.int32), step))
 
 
 def test_a_picture_of_one_colour():

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import format_reference as reference
 import numpy as np
 import pytest
 from format_comparison import assert_draws_as_reference, assert_refused
 from format_container import first_signal, read_sections
 from format_examples import HALF_GREY, picture_section, samples_file
-from format_pyramid import Architecture, Pyramid, read_prior
+from format_pyramid import (
+    SHAPE_FREQUENCIES,
+    Architecture,
+    Pyramid,
+    read_prior,
+    weights_around_zero,
+)
 from format_pyramid_examples import Models, pyramid_file, random_file, random_latents
-from format_writing import container, float32s, section, signed, varint
+from format_weights import Weights, cumulative_frequencies
+from format_writing import RangeEncoder, container, float32s, section, varint
 from numpy.typing import NDArray
 
 import fieldpack
@@ -33,7 +42,7 @@ Symbols = NDArray[np.int64]
         b"\0" + float32s(1.0, 2.0, 3.0) + b"\0",
         b"\0" + float32s(1.0, float("inf"), 3.0),
         b"\0" + float32s(1.0, 2.0, float("nan")),
-        b"\x08" + bytes(60),
+        b"\x09" + bytes(60),
     ],
 )
 def test_wrong_colours_are_refused(payload: bytes) -> None:
@@ -134,16 +143,33 @@ def hostile_architecture(rng: np.random.Generator) -> Architecture:
     )
 
 
-def coding(rng: np.random.Generator, largest: int) -> bytes:
-    """Step, centre, reach, shape and scale of a tensor, any of which may be extreme."""
-    exponent = int(rng.choice([-20, -6, -3, 0, largest]))
-    centre = int(rng.choice([0, 0, 0, 1, -1, 2**30, -(2**30)] if largest > 0 else [0, -1, 1]))
-    reach = int(rng.choice([0, 1, 8, 30, 30, 200]))
-    shape = int(rng.integers(7))
-    head = bytes([32 * shape + exponent + 20]) + varint(2 * reach + (centre != 0))
-    if centre:
-        head += signed(centre)
-    return head + bytes([int(rng.integers(40, 160))]) if reach > 0 else head
+def hostile_weights(
+    rng: np.random.Generator, sizes: Sequence[tuple[int, ...]], largest: Sequence[int]
+) -> bytes:
+    """Tensors whose steps and distributions may be extreme; `largest` are exponents of steps."""
+    encoder = RangeEncoder()
+    for size, most in zip(sizes, largest, strict=True):
+        if np.prod(size) == 0:
+            continue
+        exponent = int(rng.choice([-39, -20, -6, -3, 0, most]))
+        shape, quarters = int(rng.integers(7)), int(rng.integers(-32, 34))
+        encode_coding(encoder, exponent, shape, quarters)
+        tensor = weights_around_zero(shape, quarters)
+        if tensor.reach > 0:
+            cumulative = cumulative_frequencies(tensor)
+            near = min(tensor.reach, 200)
+            for _ in range(np.prod(size)):
+                encoder.encode(cumulative, tensor.reach + int(rng.integers(-near, near + 1)))
+    stream = encoder.finish()
+    return varint(len(stream)) + stream
+
+
+def encode_coding(encoder: RangeEncoder, exponent: int, shape: int, quarters: int) -> None:
+    steps = Weights(np.zeros((1, 1), np.int64), 1.0, -7, 32, 1, 72)
+    encoder.encode(cumulative_frequencies(steps), exponent + 39)
+    encoder.encode(np.cumsum([0, *SHAPE_FREQUENCIES]), shape)
+    scales = Weights(np.zeros((1, 1), np.int64), 1.0, 0, 64, 1, 88)
+    encoder.encode(cumulative_frequencies(scales), quarters + 64)
 
 
 def hostile_pyramid(seed: int) -> bytes:
@@ -160,11 +186,8 @@ def hostile_pyramid(seed: int) -> bytes:
     head += varint(some_empty(rng, model.grids))
     sizes = list(model.tensor_sizes())
     drawing = 1 + model.filtered + 2 * (len(model.synthesis_hidden) + 1) + 2 * model.convolutions
-    for index, size in enumerate(sizes):
-        if np.prod(size) > 0:
-            head += coding(rng, largest=11 if index >= drawing or seed % 4 == 0 else -2)
-    weights, latents = rng.bytes(rng.integers(900)), rng.bytes(rng.integers(600))
-    return head + varint(len(weights)) + weights + latents
+    largest = [25 if index >= drawing or seed % 4 == 0 else -2 for index in range(len(sizes))]
+    return head + hostile_weights(rng, sizes, largest) + rng.bytes(rng.integers(600))
 
 
 def some_empty(rng: np.random.Generator, grids: int) -> int:
@@ -177,19 +200,18 @@ def hostile_differences(seed: int) -> bytes:
     sets = read_prior()
     index = int(rng.integers(len(sets)))
     model = sets[index][0]
-    head = bytes([255, 1, index]) + varint(some_empty(rng, model.grids))
+    head = bytes([8, index]) + varint(some_empty(rng, model.grids))
     models = max(model.context_model_of) + 1
     per_model = 2 * (len(model.context_hidden) + 1)
-    drawing = len(list(model.tensor_sizes())) - models * per_model
+    sizes = list(model.tensor_sizes())
+    drawing = len(sizes) - models * per_model
+    group_of = [0] * drawing + [1 + m for m in range(models) for _ in range(per_model)]
     mask = int(rng.integers(2 ** (1 + models))) if seed else 0
     head += varint(mask)
-    for group in range(1 + models):
-        if mask >> group & 1:
-            for _ in range(per_model if group else drawing):
-                head += coding(rng, largest=11 if group or seed % 4 == 0 else -2)
     if mask:
-        weights = rng.bytes(rng.integers(900))
-        head += varint(len(weights)) + weights
+        changed = [i for i, group in enumerate(group_of) if mask >> group & 1]
+        largest = [25 if group_of[i] or seed % 4 == 0 else -2 for i in changed]
+        head += hostile_weights(rng, [sizes[i] for i in changed], largest)
     return head + rng.bytes(rng.integers(600))
 
 
@@ -223,7 +245,7 @@ def overflowing_tensor(rng: np.random.Generator, name: str, size: tuple[int, ...
         return rng.integers(-30, 30, size)
     match int(name.split(".")[1]):
         case 0 | 1:
-            return np.full(size, 2**30)
+            return np.full(size, 32766)
         case 2:
             return rng.choice([-32000, 32000], size)
     return rng.choice([[1], [0, 1], [-1, 0, 1]][rng.integers(3)], size)
@@ -239,7 +261,7 @@ def test_networks_that_overflow(seed: int) -> None:
     for name, tensor_size in shape.offsets:
         if np.prod(tensor_size) > 0:
             symbols = overflowing_tensor(rng, name, tensor_size).astype(np.int32)
-            step = 2.0**10 if np.abs(symbols).max() > 1000 else 2.0**-8
+            step = 2.0**25 if np.abs(symbols).max() > 1000 else 2.0**-8
             tensors.append(QuantizedTensor(symbols, step))
     size = (5, 9)
     latents = random_latents(rng, shape.grids, size, spread=2.0)

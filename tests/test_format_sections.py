@@ -8,6 +8,7 @@ import format_reference as reference
 import numpy as np
 import pytest
 from format_comparison import assert_draws_as_reference, assert_refused
+from format_container import read_sections
 from format_evaluation import ONE_HOT, SCALE, Operation
 from format_examples import (
     HALF_GREY,
@@ -50,6 +51,18 @@ def test_unknown_section_of_upper_case_is_refused(name: str) -> None:
     unknown = section(name, b"any bytes")
     assert_refused(container(picture_section(), unknown, HALF_GREY), rf"\b{name}\b")
     assert_refused(container(picture_section(), HALF_GREY, unknown), rf"\b{name}\b")
+
+
+def test_the_last_section_may_do_without_its_size() -> None:
+    network = read_sections(container(HALF_GREY))[0].payload
+    sizeless = b"\xce" + network  # an N whose highest bit is set
+    assert (assert_draws_as_reference(container(picture_section(), sizeless)) == 128).all()
+    for skipped in (b"\xe1any bytes", b"\xe1", b"\xf8\x02abany bytes"):
+        data = container(picture_section(), HALF_GREY, skipped)
+        assert (assert_draws_as_reference(data) == 128).all()
+    for needed in (b"\xc1any bytes", b"\xd8\x02ABany bytes", b"\xf8", b"\xce", b"\xb1"):
+        assert_refused(container(picture_section(), HALF_GREY, needed))
+    assert_refused(container(b"\xd3" + picture_section()[2:], HALF_GREY))
 
 
 WRONG_SECTIONS = {

@@ -51,24 +51,24 @@ def test_networks_and_latents_return(changed):
         np.testing.assert_array_equal(decoded, grid)
 
 
-def test_networks_as_they_are_take_five_bytes():
+def test_networks_as_they_are_take_four_bytes():
     networks, latents = example()
     payload, _ = write_pyramid(Networks.of_prior(networks), latents, 20, 30)
-    assert read_pyramid(payload, 3, 20, 30).network_bytes == 5
+    assert read_pyramid(payload, 3, 20, 30).network_bytes == 4
 
 
 def test_an_unknown_prior_or_set_is_named():
     networks, latents = example()
     payload, _ = write_pyramid(Networks.of_prior(networks), latents, 20, 30)
-    assert payload[:2] == bytes([255, 1])
+    assert payload[0] == 8
     with pytest.raises(FormatError, match="needs prior 9"):
-        read_pyramid(bytes([255, 9]) + payload[2:], 3, 20, 30)
+        read_pyramid(bytes([16]) + payload[1:], 3, 20, 30)
     with pytest.raises(FormatError, match="no networks number 200"):
-        read_pyramid(bytes([255, 1, 200]) + payload[3:], 3, 20, 30)
+        read_pyramid(bytes([8, 200]) + payload[2:], 3, 20, 30)
     with pytest.raises(FormatError, match="another number of channels"):
         read_pyramid(payload, 1, 20, 30)
     with pytest.raises(FormatError):
-        read_pyramid(payload[:4], 3, 20, 30)
+        read_pyramid(payload[:3], 3, 20, 30)
 
 
 def test_pictures_unlike_its_own_do_without():

@@ -15,6 +15,7 @@ from fieldpack.errors import FormatError
 SIGNATURE = b"\xf1PK"
 VERSION = 1
 _CHECKSUM_BYTES = 4
+_IS_LAST = 0x80  # of a section's first byte: its payload is all that is left, and has no size
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,8 @@ def pack(sections: Iterable[Section]) -> bytes:
     writer = ByteWriter()
     writer.raw(SIGNATURE)
     writer.byte(VERSION)
-    for section in sections:
+    sections = list(sections)
+    for index, section in enumerate(sections):
         payload = section.payload
         name = section.name
         if not (name.isascii() and name.isalpha() and len(name) < 128) or name in ("X", "x"):
@@ -49,8 +51,11 @@ def pack(sections: Iterable[Section]) -> bytes:
         if len(name) > 1:
             payload = bytes([len(name)]) + name.encode() + payload
             name = "x" if section.skippable else "X"
-        writer.raw(name.encode())
-        writer.varint(len(payload))
+        if index == len(sections) - 1:
+            writer.byte(ord(name) | _IS_LAST)
+        else:
+            writer.byte(ord(name))
+            writer.varint(len(payload))
         writer.raw(payload)
     data = writer.getvalue()
     return data + _engine.crc32(data).to_bytes(_CHECKSUM_BYTES, "little")
@@ -80,10 +85,11 @@ def unpack(data: bytes) -> list[Section]:
 
 
 def _read_section(reader: ByteReader) -> Section:
-    letter = chr(reader.byte())
-    if not (letter.isascii() and letter.isalpha()):
+    first = reader.byte()
+    letter = chr(first & ~_IS_LAST)
+    if not letter.isalpha():
         raise FormatError("the file has a section whose name is not a letter")
-    payload = reader.raw(reader.varint())
+    payload = reader.rest() if first & _IS_LAST else reader.raw(reader.varint())
     if letter not in ("X", "x"):
         return Section(letter, payload)
     extension = ByteReader(payload, f"section {letter!r}")

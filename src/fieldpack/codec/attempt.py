@@ -227,13 +227,21 @@ def _likely_network_bytes(goal: Goal, shape: ModelShape, schedule: Schedule, pla
     if not schedule.moves_networks:
         return _LEAST_NETWORK_BYTES
     if plan.prior is None:
-        likely = 0.6 * shape.parameters
-        return min(likely, 0.3 * goal.payload_bytes[1]) if goal.payload_bytes else likely
+        return _likely_bytes_from_scratch(goal, shape, schedule.passes)
     if goal.payload_bytes is None:
         return 1000.0
     # Quantisation leaves out what does not pay.
     sizes, networks = zip(*_NETWORKS_OF_PAYLOAD, strict=True)
     return float(np.interp(math.log(goal.payload_bytes[1]), np.log(sizes), networks))
+
+
+def _likely_bytes_from_scratch(goal: Goal, shape: ModelShape, passes: int) -> float:
+    """About .6 bytes a weight, more in large files, and fewer where fits are short."""
+    likely = shape.parameters * math.pow(min(passes / 130, 1.0), 0.2)
+    if goal.payload_bytes is None:
+        return 0.6 * likely
+    aim = max(goal.payload_bytes[1], 1.0)
+    return min(likely * max(0.6 + 0.13 * math.log(aim / 2500), 0.0), 0.3 * aim)
 
 
 def _quantize(fitted: Fitted, loss_per_bit: float, plan: Plan) -> Networks:

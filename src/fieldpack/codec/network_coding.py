@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,20 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldpack.bytestream import ByteReader, ByteWriter
-from fieldpack.codec.model import ModelShape
+from fieldpack.codec.model import MAX_GRIDS, ModelShape
 from fieldpack.codec.prior import PriorNetworks, prior_networks
 from fieldpack.codec.shapes import read_shape, write_shape
 from fieldpack.errors import FormatError
 from fieldpack.program.weights import (
-    MAX_REACH,
+    LEAST_QUARTERS,
     QuantizedTensor,
     WeightDecoder,
     WeightDistribution,
     WeightEncoder,
 )
 
-OF_PRIOR = 255
-_LEAST_EXPONENT, _EXPONENTS = -20, 32
+# How likely steps, shapes and scales are: about as in files of photographs.
+_EXPONENTS = WeightDistribution(centre=-7, reach=32, shape=1, scale=72)
+_SHAPE_FREQUENCIES = (32, 16, 4, 4, 2, 2, 2)
+_QUARTERS = WeightDistribution(centre=0, reach=64, shape=1, scale=88)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +61,11 @@ class Networks:
         if self.prior is None:
             write_shape(writer, self.shape)
         else:
-            writer.byte(OF_PRIOR)
-            writer.byte(self.prior.prior)
+            writer.byte(MAX_GRIDS + self.prior.prior)
             writer.byte(self.prior.index)
 
     def write_weights(self, writer: ByteWriter) -> None:
-        """Append the tensors: their steps and distributions, then all symbols range coded."""
+        """Append the tensors, range coded: of each its step and distribution, then its symbols."""
         coded = list(self.tensors)
         if self.prior is not None:
             groups = tensor_groups(self.shape)
@@ -79,9 +81,9 @@ class Networks:
                 return
         weights = WeightEncoder()
         for tensor in coded:
-            distribution, _ = WeightDistribution.fit(tensor.symbols)
-            _write_coding(writer, tensor.step, distribution)
-            weights.encode(tensor.symbols, distribution)
+            coding, _ = _Coding.fit(tensor)
+            coding.write(weights)
+            weights.encode(tensor.symbols, coding.distribution)
         stream = weights.finish()
         writer.varint(len(stream))
         writer.raw(stream)
@@ -91,9 +93,9 @@ def read_sizes(
     reader: ByteReader, channels: int, grids: int
 ) -> tuple[ModelShape, PriorNetworks | None]:
     """Read what `Networks.write_sizes` wrote behind its first byte, `grids`."""
-    if grids != OF_PRIOR:
+    if grids <= MAX_GRIDS:
         return read_shape(reader, channels, grids), None
-    prior = prior_networks(reader.byte(), reader.byte())
+    prior = prior_networks(grids - MAX_GRIDS, reader.byte())
     if prior.shape.channels != channels:
         raise FormatError("the pyramid's prior is for another number of channels")
     return prior.shape, prior
@@ -109,38 +111,78 @@ def read_weights(reader: ByteReader, shape: ModelShape, prior: PriorNetworks | N
         coded = [i for k, group in enumerate(groups) if mask >> k & 1 for i in group]
         if not coded:
             return Networks(shape, tuple(tensors), prior)
-    steps, distributions = [], []
-    for _ in coded:
-        step, distribution = _read_coding(reader)
-        steps.append(step)
-        distributions.append(distribution)
-    decoder = WeightDecoder(reader.raw(reader.varint()))
-    for i, step, distribution in zip(coded, steps, distributions, strict=True):
-        tensors[i] = QuantizedTensor(decoder.decode(sizes[i], distribution), step)
+    weights = WeightDecoder(reader.raw(reader.varint()))
+    for i in coded:
+        coding = _Coding.read(weights)
+        symbols = weights.decode(sizes[i], coding.distribution)
+        tensors[i] = QuantizedTensor(symbols, 2.0**coding.exponent)
     return Networks(shape, tuple(tensors), prior)
 
 
-def _write_coding(writer: ByteWriter, step: float, distribution: WeightDistribution) -> None:
-    """Append a tensor's step and distribution in few bytes: of small files, they are a part."""
-    mantissa, exponent = np.frexp(step)
-    exponent = int(exponent) - 1 - _LEAST_EXPONENT
-    if mantissa != 0.5 or not 0 <= exponent < _EXPONENTS:
-        raise ValueError("the steps of a pyramid's networks are powers of two, 2^-20 to 2^11")
-    writer.byte(distribution.shape * _EXPONENTS + exponent)
-    writer.varint(2 * distribution.reach + (distribution.centre != 0))
-    if distribution.centre:
-        writer.signed(distribution.centre)
-    if distribution.reach:
-        writer.byte(distribution.scale)
+@dataclass(frozen=True)
+class _Coding:
+    """How a tensor is coded: in few bits, since of small files these are a part.
+
+    Attributes:
+        exponent: Of its step, a power of two.
+        shape: Of the symbols' distribution, see `WeightDistribution.around_zero`.
+        quarters: Of the logarithm of its scale.
+    """
+
+    exponent: int
+    shape: int
+    quarters: int
+
+    @property
+    def distribution(self) -> WeightDistribution:
+        """The symbols'."""
+        return WeightDistribution.around_zero(self.shape, self.quarters)
+
+    @property
+    def bits(self) -> float:
+        """What it takes itself."""
+        return (
+            _EXPONENTS.bits(np.array([self.exponent]))
+            + _QUARTERS.bits(np.array([self.quarters]))
+            + math.log2(sum(_SHAPE_FREQUENCIES) / _SHAPE_FREQUENCIES[self.shape])
+        )
+
+    @classmethod
+    def fit(cls, tensor: QuantizedTensor) -> tuple[_Coding, float]:
+        """Return the coding in which a tensor takes the fewest bits, and these, with its own."""
+        mantissa, exponent = math.frexp(tensor.step)
+        exponent -= 1
+        if mantissa != 0.5 or abs(exponent - _EXPONENTS.centre) > _EXPONENTS.reach:
+            raise ValueError("the steps of a pyramid's networks are powers of two, 2^-39 to 2^25")
+        best, fewest = None, math.inf
+        for shape, quarters, bits in WeightDistribution.candidates_around_zero(tensor.symbols):
+            coding = cls(exponent, shape, quarters)
+            if bits + coding.bits < fewest:
+                best, fewest = coding, bits + coding.bits
+        if best is None:
+            raise ValueError("symbols are out of reach")
+        return best, fewest
+
+    def write(self, weights: WeightEncoder) -> None:
+        """Append it to the stream of the symbols."""
+        weights.encode(np.array([self.exponent], np.int32), _EXPONENTS)
+        weights.encode_number(self.shape, _SHAPE_FREQUENCIES)
+        weights.encode(np.array([self.quarters], np.int32), _QUARTERS)
+
+    @classmethod
+    def read(cls, weights: WeightDecoder) -> _Coding:
+        """Read what `write` wrote; raises FormatError where it makes no sense."""
+        exponent = int(weights.decode((1,), _EXPONENTS)[0])
+        shape = weights.decode_number(_SHAPE_FREQUENCIES)
+        quarters = int(weights.decode((1,), _QUARTERS)[0])
+        if quarters < LEAST_QUARTERS:
+            raise FormatError("a weight distribution has a scale out of range")
+        return cls(exponent, shape, quarters)
 
 
-def _read_coding(reader: ByteReader) -> tuple[float, WeightDistribution]:
-    shape, exponent = divmod(reader.byte(), _EXPONENTS)
-    reach, has_centre = divmod(reader.varint(limit=2 * MAX_REACH + 1), 2)
-    centre = reader.signed() if has_centre else 0
-    scale = reader.byte() if reach else 0
-    distribution = WeightDistribution.checked(centre, reach, shape, scale)
-    return 2.0 ** (exponent + _LEAST_EXPONENT), distribution
+def tensor_bits(tensor: QuantizedTensor) -> float:
+    """Return how many bits a tensor takes, all that a decoder has to know of it included."""
+    return _Coding.fit(tensor)[1]
 
 
 def tensor_groups(shape: ModelShape) -> list[list[int]]:

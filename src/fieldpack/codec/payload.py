@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fieldpack import _engine
 from fieldpack.bytestream import ByteReader, ByteWriter
 from fieldpack.codec.model import MAX_GRIDS, FloatArray, ModelShape, engine_model
-from fieldpack.codec.network_coding import OF_PRIOR, Networks, read_sizes, read_weights
+from fieldpack.codec.network_coding import Networks, read_sizes, read_weights
 from fieldpack.errors import FormatError
 
 _NAME = "the pyramid"
@@ -96,7 +96,7 @@ def read_pyramid(
         reader.end()
         return Pyramid(None, None, np.zeros(0, np.float32), [], len(payload), 0, colour)
     shape, prior = read_sizes(reader, channels, grids)
-    if grids != OF_PRIOR and shape.grids > _most_grids(height, width):
+    if prior is None and shape.grids > _most_grids(height, width):
         raise FormatError(f"{_NAME} has more grids than the picture has room for")
     mask = reader.varint(limit=(1 << shape.grids) - 1)
     empty = [bool(mask >> k & 1) for k in range(shape.grids)]

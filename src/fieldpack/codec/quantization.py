@@ -18,12 +18,11 @@ import numpy.typing as npt
 from fieldpack._engine import Trainer
 from fieldpack.codec.curvature import Matrix, context_curvature, synthesis_curvature
 from fieldpack.codec.model import FloatArray, ModelShape
-from fieldpack.codec.network_coding import Networks, unchanged
+from fieldpack.codec.network_coding import Networks, tensor_bits, unchanged
 from fieldpack.codec.prior import PriorNetworks
-from fieldpack.program.weights import MAX_REACH, QuantizedTensor, WeightDistribution
+from fieldpack.program.weights import MAX_REACH, QuantizedTensor
 
 _FINEST_EXPONENT, _COARSEST_EXPONENT = -16, 0
-_HEADER_BITS = 28.0
 _DAMPING = 0.003
 
 
@@ -100,7 +99,7 @@ def _or_nothing(
 
 
 def _bits(tensors: Iterable[QuantizedTensor]) -> float:
-    return sum(_HEADER_BITS + WeightDistribution.fit(tensor.symbols)[1] for tensor in tensors)
+    return sum(map(tensor_bits, tensors))
 
 
 def _groups(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -16,6 +17,12 @@ from fieldpack.errors import FormatError
 MAX_REACH = 32_767
 _MAX_CENTRE = 1 << 30
 _SHAPE_EXPONENTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
+# Where a shape and a scale say how far a distribution reaches: so many times s.
+_REACHES = (120.0, 11.0, 5.0, 3.25, 2.25, 1.75, 1.375)
+_QUARTERS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429)  # 2^(0, 1/4, 1/2, 3/4)
+LEAST_QUARTERS, MOST_QUARTERS = -32, 64
+_TRIED_SCALES = 3
+_QUARTERS_OF_ZEROS = -13  # about what reaches nothing but 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,12 +92,46 @@ class WeightDistribution:
                     best, fewest = cls(centre, reach, shape, scale), bits
         return best, fewest
 
+    @classmethod
+    def around_zero(cls, shape: int, quarters: int) -> WeightDistribution:
+        """Return the distribution with s = 2^(quarters / 4), which implies its reach.
+
+        It reaches as far as symbols are still more likely than all must be: as far as 0 only, where
+        s is small.
+
+        Args:
+            shape: 0 to 6.
+            quarters: -32 to 64.
+        """
+        scale = 2.0 ** (quarters // 4) * _QUARTERS[quarters % 4]
+        reach = min(int(scale * _REACHES[shape]), MAX_REACH)
+        return cls(0, reach, shape, 2 * quarters + 64)
+
+    @classmethod
+    def candidates_around_zero(cls, symbols: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
+        """Yield shapes, quarters and how many bits `symbols` take with these, if near the best."""
+        distances = np.abs(symbols.ravel())
+        farthest = int(distances.max())
+        for shape, exponent in enumerate(_SHAPE_EXPONENTS):
+            moment = exponent * float((distances**exponent).mean())
+            guess = round(4 * math.log2(moment) / exponent) if moment else _QUARTERS_OF_ZEROS
+            first = min(max(guess - 1, LEAST_QUARTERS), MOST_QUARTERS)
+            # Up to what reaches the farthest symbol, and a few further.
+            tried = 0
+            for quarters in range(first, MOST_QUARTERS + 1):
+                distribution = cls.around_zero(shape, quarters)
+                if distribution.reach >= farthest:
+                    yield shape, quarters, distribution.bits(symbols)
+                    tried += 1
+                if tried == _TRIED_SCALES:
+                    break
+
     def frequencies(self) -> NDArray[np.uint32]:
         """Return the frequency of each symbol from centre - reach to centre + reach."""
         return _engine.weight_frequencies(self.shape, self.scale, self.reach)
 
     def bits(self, symbols: NDArray[np.int32]) -> float:
-        """Return how many bits `symbols` take."""
+        """Return how many bits `symbols` take; all must be within reach."""
         if not self.reach:
             return 0.0
         offsets = np.abs(symbols.ravel() - self.centre)
@@ -130,7 +171,7 @@ def _costs(shape: int, scale: int, reach: int) -> NDArray[np.float64]:
 
 
 class WeightEncoder:
-    """Codes tensors one after the other into one stream."""
+    """Codes tensors, and what is to be known of them, one after the other into one stream."""
 
     def __init__(self) -> None:
         """Start an empty stream."""
@@ -141,6 +182,11 @@ class WeightEncoder:
         if distribution.reach:
             indices = symbols.ravel() - (distribution.centre - distribution.reach)
             self._encoder.encode(indices.astype(np.int32), distribution.frequencies())
+
+    def encode_number(self, number: int, frequencies: Sequence[int]) -> None:
+        """Append a number of which 0, 1, ... have these frequencies."""
+        numbers = np.array([number], np.int32)
+        self._encoder.encode(numbers, np.array(frequencies, np.uint32))
 
     def finish(self) -> bytes:
         """Return the stream."""
@@ -160,3 +206,7 @@ class WeightDecoder:
             return np.full(shape, distribution.centre, np.int32)
         indices = self._decoder.decode(math.prod(shape), distribution.frequencies())
         return (indices + (distribution.centre - distribution.reach)).reshape(shape)
+
+    def decode_number(self, frequencies: Sequence[int]) -> int:
+        """Return the next number, of which 0, 1, ... have these frequencies."""
+        return int(self._decoder.decode(1, np.array(frequencies, np.uint32))[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,7 +139,7 @@ class _Coding:
         """The symbols'."""
         return WeightDistribution.around_zero(self.shape, self.quarters)
 
-    @property
+    @cached_property
     def bits(self) -> float:
         """What it takes itself."""
         return (
@@ -146,6 +147,12 @@ class _Coding:
             + _QUARTERS.bits(np.array([self.quarters]))
             + math.log2(sum(_SHAPE_FREQUENCIES) / _SHAPE_FREQUENCIES[self.shape])
         )
+
+    @staticmethod
+    @lru_cache(maxsize=4096)
+    def of(exponent: int, shape: int, quarters: int) -> _Coding:
+        """The coding, whose bits are reckoned only once."""
+        return _Coding(exponent, shape, quarters)
 
     @classmethod
     def fit(cls, tensor: QuantizedTensor) -> tuple[_Coding, float]:
@@ -156,7 +163,7 @@ class _Coding:
             raise ValueError("the steps of a pyramid's networks are powers of two, 2^-39 to 2^25")
         best, fewest = None, math.inf
         for shape, quarters, bits in WeightDistribution.candidates_around_zero(tensor.symbols):
-            coding = cls(exponent, shape, quarters)
+            coding = cls.of(exponent, shape, quarters)
             if bits + coding.bits < fewest:
                 best, fewest = coding, bits + coding.bits
         if best is None:

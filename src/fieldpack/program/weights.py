@@ -92,8 +92,9 @@ class WeightDistribution:
                     best, fewest = cls(centre, reach, shape, scale), bits
         return best, fewest
 
-    @classmethod
-    def around_zero(cls, shape: int, quarters: int) -> WeightDistribution:
+    @staticmethod
+    @lru_cache(maxsize=1024)
+    def around_zero(shape: int, quarters: int) -> WeightDistribution:
         """Return the distribution with s = 2^(quarters / 4), which implies its reach.
 
         It reaches as far as symbols are still more likely than all must be: as far as 0 only, where
@@ -105,23 +106,25 @@ class WeightDistribution:
         """
         scale = 2.0 ** (quarters // 4) * _QUARTERS[quarters % 4]
         reach = min(int(scale * _REACHES[shape]), MAX_REACH)
-        return cls(0, reach, shape, 2 * quarters + 64)
+        return WeightDistribution(0, reach, shape, 2 * quarters + 64)
 
-    @classmethod
-    def candidates_around_zero(cls, symbols: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
+    @staticmethod
+    def candidates_around_zero(symbols: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
         """Yield shapes, quarters and how many bits `symbols` take with these, if near the best."""
-        distances = np.abs(symbols.ravel())
-        farthest = int(distances.max())
+        counts = np.bincount(np.abs(symbols.ravel()))
+        farthest = len(counts) - 1
+        distances = np.arange(len(counts))
         for shape, exponent in enumerate(_SHAPE_EXPONENTS):
-            moment = exponent * float((distances**exponent).mean())
+            moment = exponent * float(counts @ distances**exponent) / symbols.size
             guess = round(4 * math.log2(moment) / exponent) if moment else _QUARTERS_OF_ZEROS
             first = min(max(guess - 1, LEAST_QUARTERS), MOST_QUARTERS)
             # Up to what reaches the farthest symbol, and a few further.
             tried = 0
             for quarters in range(first, MOST_QUARTERS + 1):
-                distribution = cls.around_zero(shape, quarters)
+                distribution = WeightDistribution.around_zero(shape, quarters)
                 if distribution.reach >= farthest:
-                    yield shape, quarters, distribution.bits(symbols)
+                    costs = _costs(shape, distribution.scale, distribution.reach)
+                    yield shape, quarters, float(counts @ costs[: farthest + 1])
                     tried += 1
                 if tried == _TRIED_SCALES:
                     break

@@ -11,7 +11,7 @@ from fieldpack.codec.trial import Trials
 PASSES = {1: 22, 2: 50, 3: 110, 4: 250, 5: 600, 6: 1200, 7: 2400, 8: 4800, 9: 9500}
 """Passes over the whole picture by effort, where there is a prior."""
 
-SCRATCH_PASSES = {1: 30, 2: 60, 3: 130, 4: 230, 5: 400, 6: 750, 7: 1330, 8: 2300, 9: 4000}
+SCRATCH_PASSES = {1: 30, 2: 100, 3: 130, 4: 230, 5: 400, 6: 750, 7: 1330, 8: 2300, 9: 4000}
 """Passes by effort where all networks have to be learned: larger ones, in about the same time."""
 
 _LARGE_MODEL_EFFORT = 6

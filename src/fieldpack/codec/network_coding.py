@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,21 +139,6 @@ class _Coding:
         """The symbols'."""
         return WeightDistribution.around_zero(self.shape, self.quarters)
 
-    @cached_property
-    def bits(self) -> float:
-        """What it takes itself."""
-        return (
-            _EXPONENTS.bits(np.array([self.exponent]))
-            + _QUARTERS.bits(np.array([self.quarters]))
-            + math.log2(sum(_SHAPE_FREQUENCIES) / _SHAPE_FREQUENCIES[self.shape])
-        )
-
-    @staticmethod
-    @lru_cache(maxsize=4096)
-    def of(exponent: int, shape: int, quarters: int) -> _Coding:
-        """The coding, whose bits are reckoned only once."""
-        return _Coding(exponent, shape, quarters)
-
     @classmethod
     def fit(cls, tensor: QuantizedTensor) -> tuple[_Coding, float]:
         """Return the coding in which a tensor takes the fewest bits, and these, with its own."""
@@ -163,9 +148,9 @@ class _Coding:
             raise ValueError("the steps of a pyramid's networks are powers of two, 2^-39 to 2^25")
         best, fewest = None, math.inf
         for shape, quarters, bits in WeightDistribution.candidates_around_zero(tensor.symbols):
-            coding = cls.of(exponent, shape, quarters)
-            if bits + coding.bits < fewest:
-                best, fewest = coding, bits + coding.bits
+            total = bits + _bits_of_coding(exponent, shape, quarters)
+            if total < fewest:
+                best, fewest = cls(exponent, shape, quarters), total
         if best is None:
             raise ValueError("symbols are out of reach")
         return best, fewest
@@ -187,8 +172,22 @@ class _Coding:
         return cls(exponent, shape, quarters)
 
 
+@lru_cache(maxsize=4096)
+def _bits_of_coding(exponent: int, shape: int, quarters: int) -> float:
+    """What `_Coding.write` takes."""
+    return (
+        _EXPONENTS.bits(np.array([exponent]))
+        + math.log2(sum(_SHAPE_FREQUENCIES) / _SHAPE_FREQUENCIES[shape])
+        + _QUARTERS.bits(np.array([quarters]))
+    )
+
+
 def tensor_bits(tensor: QuantizedTensor) -> float:
-    """Return how many bits a tensor takes, all that a decoder has to know of it included."""
+    """Return how many bits a tensor takes, all that a decoder has to know of it included.
+
+    Args:
+        tensor: Its step is a power of two from 2^-39 to 2^25; else a ValueError is raised.
+    """
     return _Coding.fit(tensor)[1]
 
 

@@ -19,7 +19,7 @@ _MAX_CENTRE = 1 << 30
 _SHAPE_EXPONENTS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 8.0)
 # Where a shape and a scale say how far a distribution reaches: so many times s.
 _REACHES = (120.0, 11.0, 5.0, 3.25, 2.25, 1.75, 1.375)
-_QUARTERS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429)  # 2^(0, 1/4, 1/2, 3/4)
+_QUARTER_POWERS = (1.0, 1.189207115002721, 1.4142135623730951, 1.681792830507429)  # of 2
 LEAST_QUARTERS, MOST_QUARTERS = -32, 64
 _TRIED_SCALES = 3
 _QUARTERS_OF_ZEROS = -13  # about what reaches nothing but 0
@@ -97,20 +97,26 @@ class WeightDistribution:
     def around_zero(shape: int, quarters: int) -> WeightDistribution:
         """Return the distribution with s = 2^(quarters / 4), which implies its reach.
 
-        It reaches as far as symbols are still more likely than all must be: as far as 0 only, where
-        s is small.
+        That is about where frequencies fall to 1, the least that any symbol has. Where s is small,
+        all symbols are 0.
 
         Args:
             shape: 0 to 6.
             quarters: -32 to 64.
         """
-        scale = 2.0 ** (quarters // 4) * _QUARTERS[quarters % 4]
+        scale = 2.0 ** (quarters // 4) * _QUARTER_POWERS[quarters % 4]
         reach = min(int(scale * _REACHES[shape]), MAX_REACH)
         return WeightDistribution(0, reach, shape, 2 * quarters + 64)
 
     @staticmethod
     def candidates_around_zero(symbols: NDArray[np.int32]) -> Iterator[tuple[int, int, float]]:
-        """Yield shapes, quarters and how many bits `symbols` take with these, if near the best."""
+        """Yield shapes, quarters and the bits that symbols take with `around_zero` of these.
+
+        For each shape a few scales that reach all symbols, the best most likely among them.
+
+        Args:
+            symbols: Any shape, at most 32,767 from 0; beyond, nothing is yielded.
+        """
         counts = np.bincount(np.abs(symbols.ravel()))
         farthest = len(counts) - 1
         distances = np.arange(len(counts))
@@ -187,7 +193,7 @@ class WeightEncoder:
             self._encoder.encode(indices.astype(np.int32), distribution.frequencies())
 
     def encode_number(self, number: int, frequencies: Sequence[int]) -> None:
-        """Append a number of which 0, 1, ... have these frequencies."""
+        """Append a number from 0 on, less than there are frequencies (relative ones)."""
         numbers = np.array([number], np.int32)
         self._encoder.encode(numbers, np.array(frequencies, np.uint32))
 
@@ -211,5 +217,5 @@ class WeightDecoder:
         return (indices + (distribution.centre - distribution.reach)).reshape(shape)
 
     def decode_number(self, frequencies: Sequence[int]) -> int:
-        """Return the next number, of which 0, 1, ... have these frequencies."""
+        """Return the next number that was appended with these frequencies."""
         return int(self._decoder.decode(1, np.array(frequencies, np.uint32))[0])

@@ -69,8 +69,8 @@ def encode(
             about a third more time. Cannot go with `psnr`, nor with less than 11 pixels a side.
         effort: 1 (fast) to 9 (small).
         use_prior: Begin with networks learned from many photographs, where there are any for such a
-            picture (RGB, not a large one at effort 8 or 9), and store only how those of this one
-            differ; if false, learn and store all of them.
+            picture (RGB), and store only how those of this one differ; if false, learn and store
+            all of them.
         seed: Of the first networks and the training noise.
         threads: Threads; 0 means one for each core. The bytes do not depend on it.
         callback: Called after every pass over the picture.

@@ -8,7 +8,7 @@ from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA
 from fieldpack.codec.schedule import Schedule
 from fieldpack.codec.trial import Trials
 
-PASSES = {1: 22, 2: 50, 3: 110, 4: 250, 5: 600, 6: 1200, 7: 2400, 8: 4800, 9: 9500}
+PASSES = {1: 22, 2: 50, 3: 110, 4: 250, 5: 600, 6: 1200, 7: 2400, 8: 3800, 9: 6000}
 """Passes over the whole picture by effort, where there is a prior."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 130, 4: 230, 5: 400, 6: 750, 7: 1330, 8: 2300, 9: 4000}

@@ -12,6 +12,7 @@ import pytest
 from conftest import network_bytes, smooth_samples
 from PIL import Image
 
+import fieldpack
 from fieldpack import Colour, cli
 
 
@@ -256,3 +257,27 @@ def test_no_torch_is_needed_to_decode(small_file):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "(7, 13, 3)\n", "")
+
+
+def test_what_decoding_does_not_need_is_not_loaded(small_file, tmp_path):
+    code = (
+        "import sys; from fieldpack.cli import main\n"
+        f"sys.argv[1:] = ['decode', {str(small_file)!r}, '-o', {str(tmp_path / 'picture.png')!r}]\n"
+        "try: main()\n"
+        "finally: print(*sys.modules, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    loaded = set(done.stderr.split())
+    assert "fieldpack.codec.evaluation" in loaded
+    slow = {"fieldpack.encoding", "fieldpack.filling", "fieldpack.fitting", "rich", "pydantic"}
+    assert not slow & loaded
+    assert "PIL.PdfImagePlugin" not in loaded
+
+
+def test_names_that_are_loaded_later():
+    assert set(fieldpack.__all__) <= set(dir(fieldpack))
+    for name in fieldpack.__all__:
+        assert getattr(fieldpack, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        fieldpack.nothing  # noqa: B018

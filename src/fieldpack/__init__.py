@@ -10,10 +10,10 @@ Example:
     >>> field([[0.0, 0.0]])  # its value at any point
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from fieldpack.api import decode, open, preview
-from fieldpack.encoding import encode
 from fieldpack.errors import (
     FieldpackError,
     FormatError,
@@ -22,10 +22,13 @@ from fieldpack.errors import (
     SignalError,
 )
 from fieldpack.field import Field
-from fieldpack.filling import fill, fill_field, fill_samples
-from fieldpack.fitting import FitState, fit
 from fieldpack.report import FitReport
 from fieldpack.signals import Colour, Picture
+
+if TYPE_CHECKING:
+    from fieldpack.encoding import encode
+    from fieldpack.filling.fill import fill, fill_field, fill_samples
+    from fieldpack.fitting.fit import FitState, fit
 
 __all__ = [
     "Colour",
@@ -49,10 +52,29 @@ __all__ = [
 ]
 
 
+# Loaded when first used: together, they take longer to load than a picture to decode.
+_LATER = {
+    "FitState": "fieldpack.fitting",
+    "encode": "fieldpack.encoding",
+    "fill": "fieldpack.filling",
+    "fill_field": "fieldpack.filling",
+    "fill_samples": "fieldpack.filling",
+    "fit": "fieldpack.fitting",
+}
+
+
 def __getattr__(name: str) -> Any:
-    """Look up the version only when asked: reading the metadata takes longer than a decode."""
+    """Look up what is loaded later, and the version, whose metadata take long to read."""
+    if name in _LATER:
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
     if name == "__version__":
         from importlib.metadata import version  # noqa: PLC0415
 
         return version("fieldpack")
     raise AttributeError(f"module 'fieldpack' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return all names, those that are loaded later included."""
+    return sorted({*globals(), *_LATER})

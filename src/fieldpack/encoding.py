@@ -19,14 +19,13 @@ from fieldpack.codec.goal import Goal
 from fieldpack.codec.quality import lambda_of_quality
 from fieldpack.codec.structure import Structure
 from fieldpack.cores import usable_cores
+from fieldpack.defaults import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import GoalMissedWarning, RequestError
 from fieldpack.field import pyramid_file
 from fieldpack.metrics import WINDOW
 from fieldpack.signals import Picture, picture_from, read_picture
 from fieldpack.signals.description import PictureDescription, from_units
 
-DEFAULT_LAMBDA = 1e-3
-DEFAULT_EFFORT = 5
 TUNES = ("psnr", "ms-ssim")
 _EXAMPLE_PAYLOAD = 1 << 16
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable
 from typing import BinaryIO
@@ -61,7 +60,7 @@ def write_atomically(path: StrPath, data: bytes | Callable[[BinaryIO], None]) ->
 
 
 def _replace(target: str, data: bytes | Callable[[BinaryIO], None], mode: int | None) -> None:
-    temporary = os.path.join(os.path.dirname(target), f".fieldpack-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(os.path.dirname(target), f".fieldpack-{os.urandom(8).hex()}.tmp")
     try:
         with open(temporary, "xb") as file:  # a new file: its permissions follow the umask
             if mode is not None:
@@ -93,7 +92,7 @@ def check_writable(path: StrPath) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if os.path.exists(target) and not os.path.isfile(target):
             return
-        temporary = os.path.join(os.path.dirname(target), f".fieldpack-{secrets.token_hex(8)}.tmp")
+        temporary = os.path.join(os.path.dirname(target), f".fieldpack-{os.urandom(8).hex()}.tmp")
         with open(temporary, "xb"):
             os.unlink(temporary)
     except OSError as error:

@@ -14,7 +14,7 @@ import fieldpack
 from fieldpack import metrics
 from fieldpack.cli.options import FileOption, Json, PictureArgument, Threads, parse_bytes
 from fieldpack.cli.output import peak, print_json, quality_of, show_warning
-from fieldpack.encoding import DEFAULT_EFFORT, DEFAULT_LAMBDA
+from fieldpack.defaults import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.files import check_writable, shown
 from fieldpack.signals import read_picture
 

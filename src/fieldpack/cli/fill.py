@@ -10,7 +10,7 @@ import typer
 
 from fieldpack.cli.options import Json, Threads, parse_size
 from fieldpack.cli.output import print_json
-from fieldpack.encoding import DEFAULT_EFFORT
+from fieldpack.defaults import DEFAULT_EFFORT
 from fieldpack.files import shown
 
 

@@ -10,7 +10,7 @@ import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 
@@ -130,7 +130,7 @@ def load_prior(number: int) -> tuple[PriorNetworks, ...]:
     Raises:
         FieldpackError: The installed file is damaged.
     """
-    data = resources.files(__package__).joinpath(_FILES[number]).read_bytes()
+    data = Path(__file__).with_name(_FILES[number]).read_bytes()
     if hashlib.sha256(data).hexdigest() != _SHA256[number]:
         raise FieldpackError(f"prior {number} is damaged; please install fieldpack again")
     return parse_prior(data, number)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldpack.encoding import DEFAULT_EFFORT
+from fieldpack.defaults import DEFAULT_EFFORT
 from fieldpack.field import Field
 from fieldpack.filling.effort import Effort
 from fieldpack.filling.known import Known, MaskSource, Noise, Source, levels_of, load, units_of

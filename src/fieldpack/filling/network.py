@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 from functools import lru_cache
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +57,7 @@ def shipped_network() -> _engine.FillingNetwork:
     Raises:
         FieldpackError: The installed file is damaged.
     """
-    data = resources.files(__package__).joinpath(_FILE).read_bytes()
+    data = Path(__file__).with_name(_FILE).read_bytes()
     if hashlib.sha256(data).hexdigest() != _SHA256:
         raise FieldpackError("the filling network is damaged; please install fieldpack again")
     widths, parameters = parse_network(data)

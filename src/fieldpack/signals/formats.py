@@ -37,7 +37,7 @@ class Format:
     options: dict[str, object] = field(default_factory=dict)
 
 
-# Compression level 4 takes half the time of the usual 6 for files 3 % larger.
+# Compression level 3 takes less than half the time of the usual 6, for files 2 % larger.
 _PNG = Format(
     "PNG",
     "PNG",
@@ -45,7 +45,7 @@ _PNG = Format(
     (1, 8, 16),
     palette=True,
     palette_alpha=True,
-    options={"compress_level": 4},
+    options={"compress_level": 3},
 )
 _JPEG = Format(
     "JPEG",

@@ -77,7 +77,9 @@ def _encoded(picture: Picture, format: Format) -> bytes:
         image = _palette_image(picture, options)
     else:
         image = to_pillow(picture)
-    Image.init()
+    Image.preinit()
+    if format.name not in Image.SAVE:
+        Image.init()  # all formats, which takes longer than a decode
     if format.name not in Image.SAVE:
         raise SignalError(f"this installation of Pillow does not write {format.label}; write PNG")
     file = io.BytesIO()

@@ -52,19 +52,19 @@ __all__ = [
 ]
 
 
-# Loaded when first used: together, they take longer to load than a picture to decode.
+# Loaded when first used, since decoding needs none of it and is soon done.
 _LATER = {
-    "FitState": "fieldpack.fitting",
+    "FitState": "fieldpack.fitting.fit",
     "encode": "fieldpack.encoding",
-    "fill": "fieldpack.filling",
-    "fill_field": "fieldpack.filling",
-    "fill_samples": "fieldpack.filling",
-    "fit": "fieldpack.fitting",
+    "fill": "fieldpack.filling.fill",
+    "fill_field": "fieldpack.filling.fill",
+    "fill_samples": "fieldpack.filling.fill",
+    "fit": "fieldpack.fitting.fit",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Look up what is loaded later, and the version, whose metadata take long to read."""
+    """Look up what is loaded later, and the version, whose metadata is slow to read."""
     if name in _LATER:
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value

@@ -1,4 +1,4 @@
-"""What encoding does unless told otherwise; apart, for the program tells it without an encoder."""
+"""Defaults of encoding, apart from the encoder: the program shows them without loading that."""
 
 DEFAULT_LAMBDA = 1e-3
 DEFAULT_EFFORT = 5

@@ -59,8 +59,13 @@ def write_atomically(path: StrPath, data: bytes | Callable[[BinaryIO], None]) ->
         raise FieldpackError(f"cannot write {shown(path)}: {cause(error)}") from error
 
 
+def _beside(target: str) -> str:
+    """Return a name for a temporary file in the same folder."""
+    return os.path.join(os.path.dirname(target), f".fieldpack-{os.urandom(8).hex()}.tmp")
+
+
 def _replace(target: str, data: bytes | Callable[[BinaryIO], None], mode: int | None) -> None:
-    temporary = os.path.join(os.path.dirname(target), f".fieldpack-{os.urandom(8).hex()}.tmp")
+    temporary = _beside(target)
     try:
         with open(temporary, "xb") as file:  # a new file: its permissions follow the umask
             if mode is not None:
@@ -92,7 +97,7 @@ def check_writable(path: StrPath) -> None:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if os.path.exists(target) and not os.path.isfile(target):
             return
-        temporary = os.path.join(os.path.dirname(target), f".fieldpack-{os.urandom(8).hex()}.tmp")
+        temporary = _beside(target)
         with open(temporary, "xb"):
             os.unlink(temporary)
     except OSError as error:

@@ -79,7 +79,7 @@ def _encoded(picture: Picture, format: Format) -> bytes:
         image = to_pillow(picture)
     Image.preinit()
     if format.name not in Image.SAVE:
-        Image.init()  # all formats, which takes longer than a decode
+        Image.init()  # loads all formats, about as slow as decoding a picture
     if format.name not in Image.SAVE:
         raise SignalError(f"this installation of Pillow does not write {format.label}; write PNG")
     file = io.BytesIO()

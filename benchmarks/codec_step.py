@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import subprocess
 import sys
 import time
@@ -20,15 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from environment import describe, write_results
 
 from fieldpack._engine import instruction_set
 from fieldpack.codec.fit import make_trainer
 from fieldpack.codec.initialisation import initial_parameters
 from fieldpack.codec.model import FloatArray, ModelShape
-from fieldpack.cores import usable_cores
 
 HEIGHT, WIDTH = 512, 768
-RESULT = Path(__file__).parent / "results" / "codec_step.json"
+INSTRUCTION_SETS = ("avx512", "avx2", "baseline")
 SHAPES = {
     "design": ModelShape(synthesis_hidden=(16,), neighbours=12, context_hidden=(16, 16)),
     "wide": ModelShape(synthesis_hidden=(40,), neighbours=16, context_hidden=(16, 16)),
@@ -65,6 +64,10 @@ def image() -> FloatArray:
 
 
 def time_engine(name: str, threads: int, passes: int) -> dict[str, Any]:
+    try:
+        isa = instruction_set()
+    except ValueError as error:
+        return {"error": str(error)}
     shape = SHAPES[name]
     trainer = make_trainer(shape, image(), threads=threads)
     parameters = initial_parameters(shape, 0.001)
@@ -81,7 +84,7 @@ def time_engine(name: str, threads: int, passes: int) -> dict[str, Any]:
     work = multiplications(shape)
     return {
         "model": name,
-        "isa": instruction_set(),
+        "isa": isa,
         "threads": threads,
         "milliseconds": best * 1e3,
         "parts_milliseconds": {k: v * 1e3 for k, v in parts.items()},
@@ -124,24 +127,22 @@ def time_torch(name: str, threads: int, passes: int) -> dict[str, Any]:
             "milliseconds": best * 1e3}  # fmt: skip
 
 
-def in_child(arguments: list[str], isa: str = "") -> dict[str, Any]:
+def in_child(arguments: list[str], isa: str = "") -> dict[str, Any] | None:
+    """Return a row from a new process, or None if the machine lacks the instruction set."""
     environment = {**os.environ, "FIELDPACK_ISA": isa}
     done = subprocess.run(
-        [sys.executable, __file__, *arguments], env=environment, check=True, capture_output=True
+        [sys.executable, __file__, *arguments], env=environment, check=True, stdout=subprocess.PIPE
     )
     row: dict[str, Any] = json.loads(done.stdout)
+    if "error" in row:
+        print(row["error"])
+        return None
     print(
         f"{row['model']:8} {row['isa']:14} {row['threads']} threads "
         f"{row['milliseconds']:9.1f} ms {row.get('gflops', 0):7.1f} GFLOP/s",
         flush=True,
     )
     return row
-
-
-def processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 def main() -> None:
@@ -156,30 +157,23 @@ def main() -> None:
         print(json.dumps(run(name, a.threads, a.passes)))
         return
     rows = []
-    for isa in ("avx512", "avx2", "baseline"):
-        for name in SHAPES:
-            for threads in (1, a.threads):
-                rows.append(
-                    in_child(
-                        ["--child", "engine", name, "--threads", str(threads),
-                         "--passes", str(a.passes)],
-                        isa,
-                    )
-                )  # fmt: skip
+    for isa in INSTRUCTION_SETS:
+        for name, threads in itertools.product(SHAPES, (1, a.threads)):
+            arguments = ["--child", "engine", name, "--threads", str(threads)]
+            row = in_child([*arguments, "--passes", str(a.passes)], isa)
+            if row is None:
+                break
+            rows.append(row)
     for name in ("design", "wide"):
         row = in_child(["--child", "torch", name, "--threads", str(a.threads), "--passes", "4"])
+        assert row is not None
         engine = [r for r in rows if r["model"] == name and r["threads"] == a.threads]
         row["times_slower"] = row["milliseconds"] / min(r["milliseconds"] for r in engine)
         rows.append(row)
         print(f"{name}: {row['times_slower']:.0f} times faster than PyTorch")
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False,
-        cwd=Path(__file__).parent,
-    ).stdout.strip()  # fmt: skip
-    report = {"commit": commit, "processor": processor(), "cpus": usable_cores(),
-              "image": [HEIGHT, WIDTH, 3], "passes": a.passes, "rows": rows}  # fmt: skip
-    RESULT.parent.mkdir(exist_ok=True)
-    RESULT.write_text(json.dumps(report, indent=1) + "\n")
+    about = describe(("numpy", "torch"))
+    report = {**about, "image": [HEIGHT, WIDTH, 3], "passes": a.passes, "rows": rows}
+    print(f"wrote {write_results('codec_step', report)}")
 
 
 if __name__ == "__main__":

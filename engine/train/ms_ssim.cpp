@@ -63,7 +63,7 @@ Plane spread(const Plane& windows, int height, int width) {
 MsSsim::MsSsim(std::vector<Plane> image, const Kernels& kernels, ThreadPool& pool)
     : kernels_(kernels), pool_(pool), channels_(int(image.size())) {
   workspaces_.assign(size_t(pool.threads()),
-                     std::vector<float>(size_t(kernels.similarity_workspace())));
+                     AlignedFloats(size_t(kernels.similarity_workspace())));
   original_.push_back(std::move(image));
   const auto sides = [&](size_t scale) { return original_[scale][0].view(); };
   double total = 0, missing = 0;

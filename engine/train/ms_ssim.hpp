@@ -41,7 +41,7 @@ class MsSsim {
   // [scale][channel]
   std::vector<std::vector<Plane>> original_, mean_, variance_;
   std::vector<Plane> drawn_, gradient_;  // [scale], of one channel at a time
-  std::vector<std::vector<float>> workspaces_;
+  std::vector<AlignedFloats> workspaces_;
 };
 
 }  // namespace fieldpack::train

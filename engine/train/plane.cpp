@@ -1,7 +1,6 @@
 #include "plane.hpp"
 
 #include <algorithm>
-#include <cstdint>
 #include <cstring>
 
 namespace fieldpack::train {
@@ -10,10 +9,8 @@ Plane::Plane(int height, int width, int margin_rows) {
   view_.height = height;
   view_.width = width;
   view_.stride = (width + 15) / 16 * 16 + kMarginLeft + kMarginRight;
-  storage_.assign(size_t(view_.stride) * (height + 2 * margin_rows) + 16, 0.0f);
-  const auto address = reinterpret_cast<uintptr_t>(storage_.data());
-  const ptrdiff_t align = ptrdiff_t((64 - address % 64) % 64 / sizeof(float));
-  view_.data = storage_.data() + align + margin_rows * view_.stride + kMarginLeft;
+  storage_.assign(size_t(view_.stride) * (height + 2 * margin_rows), 0.0f);
+  view_.data = storage_.data() + margin_rows * view_.stride + kMarginLeft;
 }
 
 Plane Plane::copy() const {

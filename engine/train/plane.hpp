@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include "aligned.hpp"
 #include "kernels.hpp"
 
 namespace fieldpack::train {
@@ -24,7 +25,7 @@ class Plane {
 
  private:
   PlaneView view_;
-  std::vector<float> storage_;
+  AlignedFloats storage_;
 };
 
 // One plane for each channel of a picture [height][width][channels], and back.

@@ -90,16 +90,16 @@ Trainer::Trainer(const ModelShape& model, const float* image, const float* weigh
   // Their memory comes with the first pass that wants such gradients.
   band_sums_.resize(bands_.size());
   tile_sums_.resize(tiles_.size());
-  filter_sums_.assign(bands_.size(), std::vector<float>(kTaps * lanes));
+  filter_sums_.assign(bands_.size(), AlignedFloats(kTaps * lanes));
   if (model.filters) {
     filtered_ = Plane(height, width);
     filtered_gradient_ = Plane(height, width);
   }
-  stage_sums_.assign(size_t(levels) * levels, std::vector<float>(kTaps * lanes));
+  stage_sums_.assign(size_t(levels) * levels, AlignedFloats(kTaps * lanes));
   const ptrdiff_t workspace = std::max<ptrdiff_t>(
       {kernels_.context_workspace(model), kernels_.synthesis_workspace(model, kTileRows, kTileColumns),
        ptrdiff_t(width) * 2 + 1024});
-  workspaces_.assign(size_t(threads), std::vector<float>(size_t(workspace)));
+  workspaces_.assign(size_t(threads), AlignedFloats(size_t(workspace)));
   natural_.resize(size_t(model.parameters()));
   transposed_.resize(natural_.size());
   flipped_.resize(natural_.size());
@@ -285,7 +285,7 @@ void Trainer::upsample_gradient() {
   });
   for (int s = 1; s + 1 < levels; ++s)
     pool_.run(levels - 1 - s, [&](int job, int thread) {
-      std::vector<float>& sums = stage_sums_[size_t(s) * levels + job];
+      AlignedFloats& sums = stage_sums_[size_t(s) * levels + job];
       std::fill(sums.begin(), sums.end(), 0.0f);
       Plane& coarse = pyramid_gradient_[s + 1][job];
       coarse.clear();
@@ -302,7 +302,7 @@ void Trainer::filter_gradient() {
   if (!model_.filters) return;
   pool_.run(int(bands_.size()), [&](int job, int thread) {
     const Band& band = bands_[job];
-    std::vector<float>& sums = filter_sums_[job];
+    AlignedFloats& sums = filter_sums_[job];
     std::fill(sums.begin(), sums.end(), 0.0f);
     if (band.grid >= model_.filters) return;
     const PlaneView& gradient =

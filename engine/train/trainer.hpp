@@ -138,7 +138,7 @@ class Trainer {
   std::vector<Band> bands_;
   std::vector<Tile> tiles_;
   std::vector<float> transposed_, flipped_, natural_;
-  std::vector<std::vector<float>> band_sums_, filter_sums_, tile_sums_, stage_sums_, workspaces_;
+  std::vector<AlignedFloats> band_sums_, filter_sums_, tile_sums_, stage_sums_, workspaces_;
   uint32_t adam_steps_ = 0;
 };
 

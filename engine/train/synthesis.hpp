@@ -13,19 +13,19 @@ struct Region {
   int top, bottom, left, right;
 };
 
-// The tile's working planes: one stride, addressed with the image's own coordinates.
-// Columns before a tile: room for the halo, and what puts the tile's own first column, where most
-// of the work begins, at the begin of a cache line.
+// Columns on either side of a tile: room for the halo and for whole vectors, and whole cache lines, so
+// that the tile's own first column, where most of the work begins, is at the begin of one.
 constexpr int kTileMargin = 32;
-static_assert(kTileMargin >= 2 * kMaxConvolutions + 16);
+static_assert(kTileMargin >= 2 * kMaxConvolutions + 16 && kTileMargin % 16 == 0);
 
+// The tile's working planes: one stride, addressed with the image's own coordinates.
 struct TileGeometry {
   ptrdiff_t stride, plane;
   int rows, columns, halo;
 
   TileGeometry(int tile_rows, int tile_columns, int convolutions)
       : rows(tile_rows), columns(tile_columns), halo(2 * convolutions) {
-    stride = (columns + 15) / 16 * 16 + kTileMargin + kTileMargin + 32;
+    stride = (columns + 15) / 16 * 16 + 2 * kTileMargin + 32;
     plane = stride * (rows + 2 * halo + 2);
   }
 };

@@ -82,12 +82,16 @@ inline void dense(const float* const* x, int inputs, int outputs, const float* w
   }
 }
 
-template <int O, int I>
+// With kBias, the biases' gradients too: they are one input more, which is always 1.
+template <int O, int I, bool kBias>
 FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* const* g,
-                                            ptrdiff_t count, float* sums, int inputs) {
-  Floats s[O][I] = {};
+                                            ptrdiff_t count, float* sums, int inputs,
+                                            float* bias_sums) {
+  Floats s[O][I + 1] = {}, bias[O];
+#pragma GCC unroll 8
+  for (int o = 0; kBias && o < O; ++o) bias[o] = load(bias_sums + o * kLanes);
   for (ptrdiff_t p = 0; p < count; p += kLanes) {
-    Floats in[I];
+    Floats in[I + 1];
 #pragma GCC unroll 8
     for (int i = 0; i < I; ++i) in[i] = load(x[i] + p);
 #pragma GCC unroll 8
@@ -95,6 +99,79 @@ FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* 
       const Floats go = load(g[o] + p);
 #pragma GCC unroll 8
       for (int i = 0; i < I; ++i) s[o][i] += go * in[i];
+      if (kBias) bias[o] += go;
+    }
+  }
+#pragma GCC unroll 8
+  for (int o = 0; o < O; ++o) {
+#pragma GCC unroll 8
+    for (int i = 0; i < I; ++i) {
+      float* target = sums + (ptrdiff_t(o) * inputs + i) * kLanes;
+      store(target, load(target) + s[o][i]);
+    }
+    if (kBias) store(bias_sums + o * kLanes, bias[o]);
+  }
+}
+
+template <int O>
+inline void weight_gradient_rows(const float* const* x, int inputs, const float* const* g,
+                                 ptrdiff_t count, float* sums, float* bias_sums) {
+  constexpr int kInputs = kBlock == 8 ? 4 : 3;
+  int i = 0;
+  for (; i + kInputs <= inputs; i += kInputs)
+    weight_gradient_block<O, kInputs, false>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs,
+                                             nullptr);
+  float* rest = sums + ptrdiff_t(i) * kLanes;
+  switch (inputs - i) {
+    case 3: weight_gradient_block<O, 3, true>(x + i, g, count, rest, inputs, bias_sums); break;
+    case 2: weight_gradient_block<O, 2, true>(x + i, g, count, rest, inputs, bias_sums); break;
+    case 1: weight_gradient_block<O, 1, true>(x + i, g, count, rest, inputs, bias_sums); break;
+    default: weight_gradient_block<O, 0, true>(x + i, g, count, rest, inputs, bias_sums); break;
+  }
+}
+
+// sums[(o * inputs + i) * kLanes ...] += x[i][p] * g[o][p] over whole vectors covering [0, count);
+// bias_sums[o * kLanes ...] += g[o][p]. Gradients beyond `count` must be zero.
+inline void weight_gradient(const float* const* x, int inputs, const float* const* g, int outputs,
+                            ptrdiff_t count, float* sums, float* bias_sums) {
+  constexpr int kOutputs = 4;
+  int o = 0;
+  for (; o + kOutputs <= outputs; o += kOutputs)
+    weight_gradient_rows<kOutputs>(x, inputs, g + o, count, sums + ptrdiff_t(o) * inputs * kLanes,
+                                   bias_sums + o * kLanes);
+  float* rest = sums + ptrdiff_t(o) * inputs * kLanes;
+  float* bias_rest = bias_sums + o * kLanes;
+  switch (outputs - o) {
+    case 3: weight_gradient_rows<3>(x, inputs, g + o, count, rest, bias_rest); break;
+    case 2: weight_gradient_rows<2>(x, inputs, g + o, count, rest, bias_rest); break;
+    case 1: weight_gradient_rows<1>(x, inputs, g + o, count, rest, bias_rest); break;
+    default: break;
+  }
+}
+
+template <int O, int I>
+FIELDPACK_INLINE void narrow_backward_block(const float* const* x, int inputs,
+                                            const float* const* g, const float* weights,
+                                            ptrdiff_t count, float* sums, float* const* to) {
+  Floats s[O][I] = {}, w[O][I];
+#pragma GCC unroll 8
+  for (int o = 0; o < O; ++o)
+#pragma GCC unroll 8
+    for (int i = 0; i < I; ++i) w[o][i] = splat(weights[o * inputs + i]);
+  for (ptrdiff_t p = 0; p < count; p += kLanes) {
+    Floats go[O];
+#pragma GCC unroll 8
+    for (int o = 0; o < O; ++o) go[o] = load(g[o] + p);
+#pragma GCC unroll 8
+    for (int i = 0; i < I; ++i) {
+      const Floats in = load(x[i] + p);
+      Floats v{};
+#pragma GCC unroll 8
+      for (int o = 0; o < O; ++o) {
+        v += w[o][i] * go[o];
+        s[o][i] += go[o] * in;
+      }
+      store(to[i] + p, select(in > 0, v, Floats{}));
     }
   }
 #pragma GCC unroll 8
@@ -107,37 +184,22 @@ FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* 
   }
 }
 
+// The backward pass of a layer of few outputs O behind rectified inputs: what `weight_gradient` adds,
+// and to[i][p] = sum_o weights[o * inputs + i] * g[o][p] where x[i][p] > 0, else 0. So few outputs
+// leave either so little to compute that reading the inputs twice would take longer.
 template <int O>
-inline void weight_gradient_rows(const float* const* x, int inputs, const float* const* g,
-                                 ptrdiff_t count, float* sums) {
-  constexpr int kInputs = kBlock == 8 ? 4 : 3;
+inline void narrow_backward(const float* const* x, int inputs, const float* const* g,
+                            const float* weights, ptrdiff_t count, float* sums, float* bias_sums,
+                            float* const* to) {
+  constexpr int kInputs = kBlock / 2;
   int i = 0;
   for (; i + kInputs <= inputs; i += kInputs)
-    weight_gradient_block<O, kInputs>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);
+    narrow_backward_block<O, kInputs>(x + i, inputs, g, weights + i, count,
+                                      sums + ptrdiff_t(i) * kLanes, to + i);
   for (; i < inputs; ++i)
-    weight_gradient_block<O, 1>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs);
-}
-
-// sums[(o * inputs + i) * kLanes ...] += x[i][p] * g[o][p] over whole vectors covering [0, count);
-// bias_sums[o * kLanes ...] += g[o][p]. Gradients beyond `count` must be zero.
-inline void weight_gradient(const float* const* x, int inputs, const float* const* g, int outputs,
-                            ptrdiff_t count, float* sums, float* bias_sums) {
-  constexpr int kOutputs = 4;
-  int o = 0;
-  for (; o + kOutputs <= outputs; o += kOutputs)
-    weight_gradient_rows<kOutputs>(x, inputs, g + o, count, sums + ptrdiff_t(o) * inputs * kLanes);
-  float* rest = sums + ptrdiff_t(o) * inputs * kLanes;
-  switch (outputs - o) {
-    case 3: weight_gradient_rows<3>(x, inputs, g + o, count, rest); break;
-    case 2: weight_gradient_rows<2>(x, inputs, g + o, count, rest); break;
-    case 1: weight_gradient_rows<1>(x, inputs, g + o, count, rest); break;
-    default: break;
-  }
-  for (o = 0; o < outputs; ++o) {
-    Floats s = load(bias_sums + o * kLanes);
-    for (ptrdiff_t p = 0; p < count; p += kLanes) s += load(g[o] + p);
-    store(bias_sums + o * kLanes, s);
-  }
+    narrow_backward_block<O, 1>(x + i, inputs, g, weights + i, count, sums + ptrdiff_t(i) * kLanes,
+                                to + i);
+  weight_gradient_block<O, 0, true>(x, g, count, sums, inputs, bias_sums);
 }
 
 }  // namespace fieldpack::train::FIELDPACK_ISA

@@ -75,12 +75,16 @@ class Perceptron {
     for (int l = shape_.layers - 1; l >= 0; --l) {
       const int inputs = shape_.size[l], outputs = shape_.size[l + 1];
       const float* const* in = l == 0 ? x : hidden_[l];
-      if (sums) {
-        float* layer_sums = sums + offset_[l] * kLanes;
-        weight_gradient(in, inputs, g, outputs, count, layer_sums,
-                        layer_sums + shape_.weights(l) * kLanes);
-      }
       const float* w = natural_ + offset_[l];
+      float* layer_sums = sums ? sums + offset_[l] * kLanes : nullptr;
+      float* bias_sums = sums ? layer_sums + shape_.weights(l) * kLanes : nullptr;
+      if (sums && l > 0 && !shape_.residual(l) && (outputs == 2 || outputs == 3)) {
+        (outputs == 2 ? narrow_backward<2> : narrow_backward<3>)(
+            in, inputs, g, w, count, layer_sums, bias_sums, gradient_[l].pointers);
+        g = gradient_[l];
+        continue;
+      }
+      if (sums) weight_gradient(in, inputs, g, outputs, count, layer_sums, bias_sums);
       if (l == 0) {
         dense(g, outputs, inputs, w, nullptr, count, [&](int i) {
           return [to = input_gradient[i]](ptrdiff_t p, Floats v) { store(to + p, v); };

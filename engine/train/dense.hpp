@@ -82,6 +82,19 @@ inline void dense(const float* const* x, int inputs, int outputs, const float* w
   }
 }
 
+// sums[(o * inputs + i) * kLanes ...] += s[o][i], of which the rows may have room for more.
+template <int O, int I, int Room>
+FIELDPACK_INLINE void add_to_sums(const Floats (&s)[O][Room], float* sums, int inputs) {
+#pragma GCC unroll 8
+  for (int o = 0; o < O; ++o) {
+#pragma GCC unroll 8
+    for (int i = 0; i < I; ++i) {
+      float* target = sums + (ptrdiff_t(o) * inputs + i) * kLanes;
+      store(target, load(target) + s[o][i]);
+    }
+  }
+}
+
 // With kBias, the biases' gradients too: they are one input more, which is always 1.
 template <int O, int I, bool kBias>
 FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* const* g,
@@ -102,15 +115,9 @@ FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* 
       if (kBias) bias[o] += go;
     }
   }
+  add_to_sums<O, I>(s, sums, inputs);
 #pragma GCC unroll 8
-  for (int o = 0; o < O; ++o) {
-#pragma GCC unroll 8
-    for (int i = 0; i < I; ++i) {
-      float* target = sums + (ptrdiff_t(o) * inputs + i) * kLanes;
-      store(target, load(target) + s[o][i]);
-    }
-    if (kBias) store(bias_sums + o * kLanes, bias[o]);
-  }
+  for (int o = 0; kBias && o < O; ++o) store(bias_sums + o * kLanes, bias[o]);
 }
 
 template <int O>
@@ -174,14 +181,7 @@ FIELDPACK_INLINE void narrow_backward_block(const float* const* x, int inputs,
       store(to[i] + p, select(in > 0, v, Floats{}));
     }
   }
-#pragma GCC unroll 8
-  for (int o = 0; o < O; ++o) {
-#pragma GCC unroll 8
-    for (int i = 0; i < I; ++i) {
-      float* target = sums + (ptrdiff_t(o) * inputs + i) * kLanes;
-      store(target, load(target) + s[o][i]);
-    }
-  }
+  add_to_sums<O, I>(s, sums, inputs);
 }
 
 // The backward pass of a layer of few outputs O behind rectified inputs: what `weight_gradient` adds,

@@ -138,6 +138,15 @@ def test_pictures_that_need_many_bits_have_the_finest_grid():
     assert best(grain(), candidates, 0.004).finest == 0
 
 
+@pytest.mark.parametrize(
+    ("passes", "most_bits"), [(22, 0.25), (600, 0.217), (1500, 0.150), (6000, 0.150)]
+)
+def test_longer_fits_get_the_finest_grid_for_fewer_bits_up_to_a_point(passes, most_bits):
+    candidates = nearest_networks(0.004, 3)
+    for bits, finest in ((most_bits - 0.001, 1), (most_bits + 0.001, 0)):
+        assert best(image(), candidates, 0.004, passes, bits=bits).finest == finest
+
+
 def test_the_bits_that_a_file_is_to_have_decide_about_the_finest_grid():
     candidates = nearest_networks(0.004, 3)
     for picture in (image(), grain()):

@@ -10,8 +10,9 @@ from fieldpack.codec.schedule import Schedule
 from fieldpack.codec.trial import Trials
 
 # Without the finest grid, more bits a pixel than this are not well spent: one for each latent of
-# the grid that is then the finest.
-_MOST_BITS, _DEAR_LAMBDA, _LONG_FIT = 0.25, 0.004, 420
+# the grid that is then the finest. The longer the fit, the fewer are, but only up to a point:
+# networks with the finest grid may end 8 % worse even after 6,000 passes.
+_MOST_BITS, _DEAR_LAMBDA, _LONG_FIT, _LONGEST_THAT_COUNTS = 0.25, 0.004, 420, 1500
 _BITS_OF_SEAMS = 1.25  # what a part of blocks takes, as a ratio to the picture
 # Where trials hardly see a difference, flat latents may end 10 % worse and at most 2 % better.
 _FLAT_DOUBT = 1.03
@@ -80,7 +81,8 @@ def _bits_without_finest(lambda_: float, passes: int) -> float:
     """Bits a pixel beyond which a picture needs the finest grid; long fits make more of it."""
     dearness = lambda_ / _DEAR_LAMBDA
     most = _MOST_BITS * dearness ** (0.4 if dearness > 1 else 0.9)
-    return float(most * min(_LONG_FIT / passes, 1.0) ** 0.4)
+    counted = min(max(passes, _LONG_FIT), _LONGEST_THAT_COUNTS)
+    return float(most * (_LONG_FIT / counted) ** 0.4)
 
 
 def is_flat_better(trials: Trials, shape: ModelShape, lambda_: float, passes: int) -> bool:

@@ -10,8 +10,8 @@ from fieldpack.codec.schedule import Schedule
 from fieldpack.codec.trial import Trials
 
 # Without the finest grid, more bits a pixel than this are not well spent: one for each latent of
-# the grid that is then the finest. The longer the fit, the fewer are, but only up to a point:
-# networks with the finest grid may end 8 % worse even after 6,000 passes.
+# the grid that is then the finest. Longer fits get the finest grid for fewer bits, but only up to
+# a point: where bits are few, some pictures end 8 % worse with it even after 6,000 passes.
 _MOST_BITS, _DEAR_LAMBDA, _LONG_FIT, _LONGEST_THAT_COUNTS = 0.25, 0.004, 420, 1500
 _BITS_OF_SEAMS = 1.25  # what a part of blocks takes, as a ratio to the picture
 # Where trials hardly see a difference, flat latents may end 10 % worse and at most 2 % better.

@@ -11,7 +11,7 @@ import torch
 from fieldpack.codec.curvature import context_curvature, synthesis_curvature
 from fieldpack.codec.fit import fit, make_trainer
 from fieldpack.codec.model import ModelShape, grids_of
-from fieldpack.codec.quantization import quantize_networks
+from fieldpack.codec.quantization import _bits, _Group, _quantize_group, quantize_networks
 from fieldpack.codec.schedule import Schedule
 from fieldpack.program.weights import QuantizedTensor, WeightDistribution
 from prior import reference
@@ -117,3 +117,18 @@ def test_quantised_networks_cost_less_than_rounded_ones(height: int, width: int,
     chosen = quantize_networks(fitted.parameters, shape, trainer, lambda_ / pixels)
     assert len(chosen.tensors) == sum(v.size > 0 for v in views.values())
     assert total(chosen.tensors) < rounded
+
+
+def test_steps_become_finer_where_the_curvature_is_far_too_small():
+    weights = np.random.default_rng(5).normal(0, 1, (6, 7)).astype(np.float32)
+    views = {"weight": weights.copy()}
+
+    def loss() -> float:
+        # Flat where the curvature would have the weights, so that finer steps only seem to cost.
+        return float(1e3 * (1 - np.exp(-1e2 * np.square(views["weight"] - weights).sum())))
+
+    group = _Group(("weight",), np.eye(weights.size), loss)
+    tensors = _quantize_group(group, views, 1.0)
+    assert (views["weight"] == weights).all()
+    views["weight"][:] = tensors["weight"].values()
+    assert loss() <= _bits(tensors.values())

@@ -134,11 +134,16 @@ def _quantize_group(
     views: dict[str, FloatArray],
     loss_per_bit: float,
 ) -> dict[str, QuantizedTensor]:
-    """Try finer and coarser steps than the curvature asks for until neither is better."""
+    """Try finer and coarser steps than the curvature asks for until neither is better.
+
+    Where almost all latents are foreseen, the curvature at the fitted weights says next to nothing
+    of what lies around them: then steps must become finer until rounding costs less than it saves.
+    """
     if group.curvature is None:
         (name,) = group.names
         return {name: _quantize_alone(views[name], group.loss, loss_per_bit)}
     originals = {name: views[name].copy() for name in group.names}
+    unrounded = group.loss()
     rounding = _Rounding(group.curvature, originals)
 
     def attempt(coarseness: float) -> tuple[float, dict[str, QuantizedTensor]]:
@@ -150,10 +155,14 @@ def _quantize_group(
             views[name][:] = original
         return total, tensors
 
+    def costs_too_much() -> bool:
+        """Whether rounding adds more to the loss than all the bits of the weights do."""
+        return least - unrounded > 2 * loss_per_bit * _bits(best.values())
+
     least, best = attempt(0)
     for direction in (-1, 1):
         coarseness, misses = direction, 0
-        while misses < 2 and abs(coarseness) <= 16:
+        while abs(coarseness) <= 16 and (misses < 2 or (direction < 0 and costs_too_much())):
             total, tensors = attempt(coarseness)
             misses = 0 if total < least else misses + 1
             if total < least:

@@ -137,7 +137,7 @@ def _quantize_group(
     """Try finer and coarser steps than the curvature asks for until neither is better.
 
     Where almost all latents are foreseen, the curvature at the fitted weights says next to nothing
-    of what lies around them: then steps must become finer until rounding costs less than it saves.
+    of what lies around them: then steps become finer for as long as rounding costs too much.
     """
     if group.curvature is None:
         (name,) = group.names

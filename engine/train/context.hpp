@@ -7,7 +7,8 @@
 
 namespace fieldpack::train::FIELDPACK_ISA {
 
-constexpr int kContextStrip = 128;
+// In wide vectors a strip of 128 pixels would be eight: too few for what each strip begins and ends with.
+constexpr int kContextStrip = kLanes == 16 ? 256 : 128;
 constexpr ptrdiff_t kContextStride = kContextStrip + 16;
 
 inline ptrdiff_t context_workspace(const ModelShape& model) {

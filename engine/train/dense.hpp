@@ -123,17 +123,33 @@ FIELDPACK_INLINE void weight_gradient_block(const float* const* x, const float* 
 template <int O>
 inline void weight_gradient_rows(const float* const* x, int inputs, const float* const* g,
                                  ptrdiff_t count, float* sums, float* bias_sums) {
-  constexpr int kInputs = kBlock == 8 ? 4 : 3;
-  int i = 0;
-  for (; i + kInputs <= inputs; i += kInputs)
-    weight_gradient_block<O, kInputs, false>(x + i, g, count, sums + ptrdiff_t(i) * kLanes, inputs,
-                                             nullptr);
-  float* rest = sums + ptrdiff_t(i) * kLanes;
-  switch (inputs - i) {
-    case 3: weight_gradient_block<O, 3, true>(x + i, g, count, rest, inputs, bias_sums); break;
-    case 2: weight_gradient_block<O, 2, true>(x + i, g, count, rest, inputs, bias_sums); break;
-    case 1: weight_gradient_block<O, 1, true>(x + i, g, count, rest, inputs, bias_sums); break;
-    default: weight_gradient_block<O, 0, true>(x + i, g, count, rest, inputs, bias_sums); break;
+  // The more inputs in a block, the less is loaded for a multiply-add; what is left is halved.
+  constexpr int kInputs = kBlock == 8 ? 6 : 3;
+  const int stride = inputs;
+  while (inputs >= kInputs) {
+    const bool halved = kBlock == 8 && inputs < 2 * kInputs - 1;
+    const int block = halved ? (inputs + 1) / 2 : kInputs;
+    switch (block) {
+#if FIELDPACK_VECTOR_BYTES == 64
+      case 6: weight_gradient_block<O, 6, false>(x, g, count, sums, stride, nullptr); break;
+      case 5: weight_gradient_block<O, 5, false>(x, g, count, sums, stride, nullptr); break;
+      case 4: weight_gradient_block<O, 4, false>(x, g, count, sums, stride, nullptr); break;
+#endif
+      default: weight_gradient_block<O, 3, false>(x, g, count, sums, stride, nullptr); break;
+    }
+    x += block;
+    sums += block * kLanes;
+    inputs -= block;
+  }
+  switch (inputs) {
+#if FIELDPACK_VECTOR_BYTES == 64
+    case 5: weight_gradient_block<O, 5, true>(x, g, count, sums, stride, bias_sums); break;
+    case 4: weight_gradient_block<O, 4, true>(x, g, count, sums, stride, bias_sums); break;
+    case 3: weight_gradient_block<O, 3, true>(x, g, count, sums, stride, bias_sums); break;
+#endif
+    case 2: weight_gradient_block<O, 2, true>(x, g, count, sums, stride, bias_sums); break;
+    case 1: weight_gradient_block<O, 1, true>(x, g, count, sums, stride, bias_sums); break;
+    default: weight_gradient_block<O, 0, true>(x, g, count, sums, stride, bias_sums); break;
   }
 }
 

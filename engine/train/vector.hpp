@@ -8,6 +8,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #ifndef FIELDPACK_ISA
 #define FIELDPACK_ISA baseline
 #endif
@@ -36,8 +40,14 @@ FIELDPACK_INLINE Floats load(const float* p) { return *reinterpret_cast<const Un
 FIELDPACK_INLINE void store(float* p, Floats v) { *reinterpret_cast<UnalignedFloats*>(p) = v; }
 FIELDPACK_INLINE Floats splat(float x) { return x - Floats{}; }
 FIELDPACK_INLINE Floats select(Ints mask, Floats a, Floats b) { return mask ? a : b; }
+#if FIELDPACK_VECTOR_BYTES == 64
+// The same as below, which gcc 12 turns into two instructions where comparisons yield masks.
+FIELDPACK_INLINE Floats max(Floats a, Floats b) { return Floats(_mm512_max_ps(__m512(a), __m512(b))); }
+FIELDPACK_INLINE Floats min(Floats a, Floats b) { return Floats(_mm512_min_ps(__m512(a), __m512(b))); }
+#else
 FIELDPACK_INLINE Floats max(Floats a, Floats b) { return a > b ? a : b; }
 FIELDPACK_INLINE Floats min(Floats a, Floats b) { return a < b ? a : b; }
+#endif
 FIELDPACK_INLINE Floats to_floats(Ints v) { return __builtin_convertvector(v, Floats); }
 FIELDPACK_INLINE Ints bits_of(Floats v) { return reinterpret_cast<Ints&>(v); }
 FIELDPACK_INLINE Floats from_bits(Ints v) { return reinterpret_cast<Floats&>(v); }

@@ -165,7 +165,7 @@ def main() -> None:
                 break
             rows.append(row)
     for name in ("design", "wide"):
-        row = in_child(["--child", "torch", name, "--threads", str(a.threads), "--passes", "4"])
+        row = in_child(["--child", "torch", name, "--threads", str(a.threads), "--passes", "12"])
         assert row is not None
         engine = [r for r in rows if r["model"] == name and r["threads"] == a.threads]
         row["times_slower"] = row["milliseconds"] / min(r["milliseconds"] for r in engine)

@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from fieldpack import _engine
-from fieldpack.codec.effort import PASSES, scratch_model, scratch_schedule
+from fieldpack.codec.effort import passes_for, scratch_model, scratch_schedule
 from fieldpack.codec.finishing import meet
 from fieldpack.codec.fit import Fitted, Progress, fit
 from fieldpack.codec.goal import Goal
@@ -50,6 +50,11 @@ class Job:
         """How many the picture has."""
         return int(self.image.shape[0] * self.image.shape[1])
 
+    @property
+    def passes(self) -> int:
+        """Over the picture, where there is a prior: what a plan has a share of."""
+        return passes_for(self.effort, self.pixels)
+
     @cached_property
     def trials(self) -> Trials:
         """Short fits of a part of the picture; what was tried once is remembered."""
@@ -57,7 +62,7 @@ class Job:
 
     def part(self, before: float, share: float, whole: float) -> Job:
         """One of several fits that follow each other: to the callback, they are one."""
-        tell, passes = self.callback, round(whole * PASSES[self.effort])
+        tell, passes = self.callback, round(whole * self.passes)
         if tell is None:
             return self
 
@@ -189,7 +194,7 @@ def attempt(
 
 def _shape_and_schedule(job: Job, lambda_: float, plan: Plan) -> tuple[ModelShape, Schedule]:
     if plan.prior is not None:
-        passes = round(plan.share * PASSES[job.effort])
+        passes = round(plan.share * job.passes)
         return plan.prior.shape, schedule_for(passes, lambda_, plan.prior, moves=plan.moves)
     height, width, channels = job.image.shape
     shape = scratch_model(channels, grids_of(height, width), job.effort, height * width)

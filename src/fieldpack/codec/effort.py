@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from fieldpack.codec.choice import is_flat_better
 from fieldpack.codec.model import ModelShape
-from fieldpack.codec.prior import LEAST_SURELY_COARSE_LAMBDA
+from fieldpack.codec.prior import FEW_PIXELS, LEAST_SURELY_COARSE_LAMBDA
 from fieldpack.codec.schedule import Schedule
 from fieldpack.codec.trial import Trials
 
-PASSES = {1: 22, 2: 50, 3: 110, 4: 250, 5: 600, 6: 1200, 7: 2400, 8: 3800, 9: 6000}
+PASSES = {1: 22, 2: 42, 3: 80, 4: 190, 5: 460, 6: 1050, 7: 2400, 8: 3800, 9: 6000}
 """Passes over the whole picture by effort, where there is a prior."""
+
+PASSES_OF_FEW_PIXELS = {1: 22, 2: 50, 3: 110, 4: 250, 5: 600, 6: 1200, 7: 2400, 8: 3800, 9: 6000}
+"""The same of pictures of fewer than `FEW_PIXELS`, for which there is more time."""
 
 SCRATCH_PASSES = {1: 30, 2: 100, 3: 130, 4: 230, 5: 400, 6: 750, 7: 1330, 8: 2300, 9: 4000}
 """Passes by effort where all networks have to be learned: larger ones, in about the same time."""
@@ -19,6 +22,11 @@ _LEAST_FLAT_EFFORT, _MOST_FLAT_LAMBDA = 3, 1.5e-3
 # Long fits have the finest grid up to a larger lambda.
 _LONG_FIT, _LEAST_COARSE_LAMBDA_OF_LONG_FITS = 2000, 0.0076
 _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pixels
+
+
+def passes_for(effort: int, pixels: int) -> int:
+    """Return how many passes a picture of so many pixels gets, where there is a prior."""
+    return (PASSES_OF_FEW_PIXELS if pixels < FEW_PIXELS else PASSES)[effort]
 
 
 def scratch_model(channels: int, grids: int, effort: int, pixels: int) -> ModelShape:

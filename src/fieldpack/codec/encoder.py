@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 
 from fieldpack.codec.attempt import EncodedPyramid, Job, Plan, attempt
-from fieldpack.codec.effort import PASSES, SCRATCH_PASSES
+from fieldpack.codec.effort import SCRATCH_PASSES
 from fieldpack.codec.fit import Progress
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray
@@ -70,13 +70,13 @@ def _attempt_for(lambda_: float, job: Job) -> EncodedPyramid:
             tried, rest = best_of_tries(job, lambda_, networks)
             last = attempt(rest, lambda_, longer(tried), needs_loss=True)
             return last if last.loss < tried.loss else tried.encoded
-    prior = start_for(job.trials, lambda_, PASSES[job.effort]) if job.use_prior else None
+    prior = start_for(job.trials, lambda_, job.passes) if job.use_prior else None
     return attempt(job, lambda_, Plan(prior), needs_loss=False)
 
 
 def _attempt_to(goal: Goal, job: Job) -> EncodedPyramid:
     """Fit once, and again from what was found out if a picture turns out to be unlike others."""
-    start = StartTowards(job.image, goal, job.trials, PASSES[job.effort], use_prior=job.use_prior)
+    start = StartTowards(job.image, goal, job.trials, job.passes, use_prior=job.use_prior)
     best: EncodedPyramid | None = None
     least_miss = (True, math.inf)
     plan, rest = _plan_towards(start, job)
@@ -84,7 +84,7 @@ def _attempt_to(goal: Goal, job: Job) -> EncodedPyramid:
         lambda_ = start.lambda_
         passes = SCRATCH_PASSES[job.effort]
         if plan.prior is not None:
-            passes = round(plan.share * PASSES[job.effort])
+            passes = round(plan.share * job.passes)
         control = RateControl(goal, lambda_, passes)
         found = attempt(rest, lambda_, plan, control, needs_loss=False)
         miss = (not found.is_met, goal.miss(found.value) + abs(control.left))
@@ -106,7 +106,7 @@ def _plan_towards(start: StartTowards, job: Job) -> tuple[Plan, Job]:
     if start.networks is None:
         return Plan(None), job
     if not is_worth_tries(job):
-        share = _SHARE_WITH_GOAL if PASSES[job.effort] in _PASSES_TO_SAVE else 1.0
+        share = _SHARE_WITH_GOAL if job.passes in _PASSES_TO_SAVE else 1.0
         return Plan(start.networks, share=share), job
     near = [
         n for n in near_networks(start.lambda_, job.image.shape[2], job.pixels) if start.allows(n)

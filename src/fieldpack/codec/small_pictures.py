@@ -9,7 +9,6 @@ from itertools import count
 from typing import NamedTuple
 
 from fieldpack.codec.attempt import EncodedPyramid, Job, Plan, attempt
-from fieldpack.codec.effort import PASSES
 from fieldpack.codec.prior import FEW_PIXELS, PriorNetworks
 
 _LEAST_EFFORT = 2
@@ -42,7 +41,7 @@ def best_of_tries(job: Job, lambda_: float, networks: list[PriorNetworks]) -> tu
         lambda_: Loss of a bit a pixel.
         networks: To begin with; at least one.
     """
-    share_of_heats = max(_SHARE_OF_HEATS, _LEAST_OF_HEATS / PASSES[job.effort])
+    share_of_heats = max(_SHARE_OF_HEATS, _LEAST_OF_HEATS / job.passes)
     heats = len(networks) if len(networks) > _FINALISTS else 0
     number_of_tries = min(len(networks), _FINALISTS) + 1
     whole = heats * share_of_heats + number_of_tries * _SHARE_OF_TRIES + _SHARE_OF_LAST

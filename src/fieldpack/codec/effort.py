@@ -25,7 +25,11 @@ _SMALL_PICTURE, _MEDIUM_PICTURE, _LARGE_PICTURE = 12_000, 50_000, 200_000  # pix
 
 
 def passes_for(effort: int, pixels: int) -> int:
-    """Return how many passes a picture of so many pixels gets, where there is a prior."""
+    """Return how many passes a picture of so many pixels gets, where there is a prior.
+
+    Raises:
+        KeyError: The effort is not 1 to 9.
+    """
     return (PASSES_OF_FEW_PIXELS if pixels < FEW_PIXELS else PASSES)[effort]
 
 

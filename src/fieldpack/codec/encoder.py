@@ -41,7 +41,7 @@ def encode_pyramid(
         image: (H, W, C) float32, C = 1 to 4, in [0, 1].
         lambda_: Loss of one bit a pixel, against the mean squared error; or what the payload or
             the quality should come to.
-        effort: 1 to 9, see `PASSES` and `SCRATCH_PASSES`.
+        effort: 1 to 9, see `passes_for` and `SCRATCH_PASSES`.
         weights: (H, W, C) float32, of each sample in the mean squared error; all ones if None.
         structure: The distortion instead of the mean squared error; has weights of its own.
         use_prior: Whether to build on the shipped prior, where it has networks for such a picture

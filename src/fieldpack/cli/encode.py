@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import enum
 import os
+import sys
 import time
 import warnings
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,10 +18,11 @@ from fieldpack.cli.options import FileOption, Json, PictureArgument, Threads, pa
 from fieldpack.cli.output import peak, print_json, quality_of, show_warning
 from fieldpack.defaults import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.files import check_writable, shown
-from fieldpack.signals import read_picture
+from fieldpack.signals import Picture, read_picture
 
 if TYPE_CHECKING:
     from fieldpack.codec.fit import Progress
+    from fieldpack.terminal import EncodeDisplay
 
 
 class Tune(enum.StrEnum):
@@ -77,18 +80,14 @@ def encode(
     check_writable(target)
     started = time.perf_counter()
     last: Progress | None = None
-    from fieldpack.terminal import EncodeDisplay  # noqa: PLC0415  # slow to load, not for decoding
-
-    with (
-        warnings.catch_warnings(record=True) as missed,
-        EncodeDisplay(picture.width * picture.height, is_psnr=tune is Tune.PSNR) as display,
-    ):
+    with warnings.catch_warnings(record=True) as missed, _display(picture, tune) as display:
         warnings.simplefilter("always", fieldpack.GoalMissedWarning)
 
         def on_pass(state: Progress) -> None:
             nonlocal last
             last = state
-            display.update(state)
+            if display:
+                display.update(state)
 
         data = fieldpack.encode(
             picture,
@@ -145,3 +144,12 @@ def encode(
             + (f"MS-SSIM {structure:.4f}, " if structure is not None else "")
             + f"{passes} passes in {seconds:.1f} s"
         )
+
+
+def _display(picture: Picture, tune: Tune) -> AbstractContextManager[EncodeDisplay | None]:
+    """What shows the progress, where there is a terminal: short encodes have no time to load it."""
+    if not (sys.stderr and sys.stderr.isatty()):
+        return nullcontext()
+    from fieldpack.terminal import EncodeDisplay  # noqa: PLC0415  # slow to load
+
+    return EncodeDisplay(picture.width * picture.height, is_psnr=tune is Tune.PSNR)

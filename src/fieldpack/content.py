@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fieldpack.codec.evaluation import PyramidEvaluator
-from fieldpack.codec.payload import read_pyramid
+from fieldpack.codec.payload import Pyramid, read_pyramid
 from fieldpack.errors import FormatError, RequestError
 from fieldpack.program import Evaluator, Opcode, read_program
 from fieldpack.signals.description import Description, PictureDescription
@@ -111,6 +111,7 @@ class PyramidContent:
         description: The picture's.
         threads: Threads to evaluate with; 0 means one for each core.
         skipped: How many of the finest grids to leave out.
+        pyramid: What the payload decodes to, if that is known; all of its grids.
 
     Raises:
         FormatError: The payload is not valid, or the signal is not a picture.
@@ -120,12 +121,18 @@ class PyramidContent:
     resolution: tuple[int, ...]
 
     def __init__(
-        self, payload: bytes, description: Description, threads: int, skipped: int = 0
+        self,
+        payload: bytes,
+        description: Description,
+        threads: int,
+        skipped: int = 0,
+        pyramid: Pyramid | None = None,
     ) -> None:
         if not isinstance(description, PictureDescription):
             raise FormatError("a pyramid holds pictures only")
         height, width = description.height, description.width
-        pyramid = read_pyramid(payload, description.channels, height, width, skipped)
+        if pyramid is None:
+            pyramid = read_pyramid(payload, description.channels, height, width, skipped)
         self._pyramid = pyramid
         if skipped and pyramid.latents:
             height, width = pyramid.latents[0].shape

@@ -21,7 +21,7 @@ from fieldpack.codec.structure import Structure
 from fieldpack.cores import usable_cores
 from fieldpack.defaults import DEFAULT_EFFORT, DEFAULT_LAMBDA
 from fieldpack.errors import GoalMissedWarning, RequestError
-from fieldpack.field import pyramid_file
+from fieldpack.field import Field, pyramid_file
 from fieldpack.metrics import WINDOW
 from fieldpack.signals import Picture, picture_from, read_picture
 from fieldpack.signals.description import PictureDescription, from_units
@@ -81,6 +81,38 @@ def encode(
         SignalError: The picture cannot be read or represented.
         RequestError: An argument is out of range.
     """
+    return encode_field(
+        picture,
+        quality=quality,
+        lambda_=lambda_,
+        size=size,
+        bpp=bpp,
+        psnr=psnr,
+        tune=tune,
+        effort=effort,
+        use_prior=use_prior,
+        seed=seed,
+        threads=threads,
+        callback=callback,
+    ).to_bytes()
+
+
+def encode_field(
+    picture: Source,
+    *,
+    quality: float | None,
+    lambda_: float | None,
+    size: int | None,
+    bpp: float | None,
+    psnr: float | None,
+    tune: str,
+    effort: int,
+    use_prior: bool,
+    seed: int,
+    threads: int,
+    callback: Callable[[Progress], Any] | None,
+) -> Field:
+    """As `encode`, and return the field that its bytes hold, which need not be decoded again."""
     if effort not in PASSES:
         raise RequestError(f"the effort is 1 to 9, not {effort}")
     if tune not in TUNES:
@@ -142,9 +174,9 @@ def encode(
         warnings.warn(
             f"no file meets {name} {wish:g}: this is the nearest, {len(data):,} bytes",
             GoalMissedWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
-    return data
+    return Field(data, threads=threads, pyramid=encoded.pyramid)
 
 
 def _psnr_goal(psnr: float, picture: Picture, description: PictureDescription) -> Goal:

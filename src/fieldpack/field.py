@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fieldpack.bytestream import ByteWriter
+from fieldpack.codec.payload import Pyramid
 from fieldpack.container import VERSION, Section, pack, unpack
 from fieldpack.content import Content, NetworkContent, PyramidContent
 from fieldpack.errors import FormatError, RequestError
@@ -34,10 +35,6 @@ PYRAMID = "P"
 PALETTE = "p"
 PROFILE = "c"
 _MAX_PROFILE_BYTES = 1 << 24
-_CONTENTS: dict[str, Callable[[bytes, Description, int, int], Content]] = {
-    NETWORK: NetworkContent,
-    PYRAMID: PyramidContent,
-}
 
 
 class Field:
@@ -50,6 +47,7 @@ class Field:
         data: The bytes of a file.
         threads: Threads of the engine; 0 means one for each core. Results do not depend on it.
         skipped_grids: How many of a pyramid's finest grids to leave undecoded: a preview.
+        pyramid: What the file's pyramid decodes to, where that has just been found out.
 
     Attributes:
         description: Sizes, sample type and units of the signal.
@@ -61,15 +59,29 @@ class Field:
 
     report: FitReport | None = None
 
-    def __init__(self, data: bytes, *, threads: int = 0, skipped_grids: int = 0) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        *,
+        threads: int = 0,
+        skipped_grids: int = 0,
+        pyramid: Pyramid | None = None,
+    ) -> None:
         self._data = data
         sections = _first_signal(unpack(data))
         self.description: Description = read_description(sections[SIGNAL])
         self._sections = sections
         self._palette = _read_palette(sections.get(PALETTE), self.description)
         self._icc_profile = _read_profile(sections.get(PROFILE))
-        kind = NETWORK if NETWORK in sections else PYRAMID
-        self._content = _CONTENTS[kind](sections[kind], self.description, threads, skipped_grids)
+        self._content: Content
+        if NETWORK in sections:
+            network = sections[NETWORK]
+            self._content = NetworkContent(network, self.description, threads, skipped_grids)
+        else:
+            payload = sections[PYRAMID]
+            self._content = PyramidContent(
+                payload, self.description, threads, skipped_grids, pyramid
+            )
         self._evaluator = self._content.evaluator
 
     @property

@@ -80,6 +80,8 @@ def encode(
     check_writable(target)
     started = time.perf_counter()
     last: Progress | None = None
+    from fieldpack.encoding import encode_field  # noqa: PLC0415  # slow to load, not for decoding
+
     with warnings.catch_warnings(record=True) as missed, _display(picture, tune) as display:
         warnings.simplefilter("always", fieldpack.GoalMissedWarning)
 
@@ -89,7 +91,7 @@ def encode(
             if display:
                 display.update(state)
 
-        data = fieldpack.encode(
+        field = encode_field(
             picture,
             quality=quality,
             lambda_=lambda_,
@@ -103,7 +105,7 @@ def encode(
             threads=threads,
             callback=on_pass,
         )
-    field = fieldpack.open(data, threads=threads)
+    data = field.to_bytes()
     decoded = field.picture()
     quality = quality_of(picture, decoded)
     structure = None

@@ -16,7 +16,7 @@ from fieldpack.codec.fit import Fitted, Progress, fit
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray, ModelShape, engine_model, grids_of
 from fieldpack.codec.network_coding import Networks
-from fieldpack.codec.payload import Latents, read_pyramid, write_pyramid
+from fieldpack.codec.payload import Latents, Pyramid, read_pyramid, write_pyramid
 from fieldpack.codec.prior import PriorNetworks
 from fieldpack.codec.quantization import quantize_networks
 from fieldpack.codec.rate_control import RateControl
@@ -96,6 +96,7 @@ class EncodedPyramid:
 
     Attributes:
         payload: The bytes of a section P.
+        pyramid: What they decode to.
         passes: Passes done.
         latent_bits: By grid, finest first.
         is_met: Whether it came to the goal; true without one.
@@ -104,6 +105,7 @@ class EncodedPyramid:
     """
 
     payload: bytes
+    pyramid: Pyramid
     passes: int
     latent_bits: tuple[float, ...]
     is_met: bool = True
@@ -173,7 +175,8 @@ def attempt(
     latents = _integers(rounded)
     del rounded
     payload, bits = write_pyramid(networks, latents, height, width)
-    _verify(payload, latents, image.shape)
+    pyramid = _decoded(payload, latents, image.shape)
+    latents = pyramid.latents
     value = loss = 0.0
     is_met = True
     if control is not None:
@@ -189,7 +192,7 @@ def attempt(
                 image, _drawn(networks, latents, height, width, threads)
             )
         loss = distortion + loss_per_bit * 8 * len(payload)
-    return EncodedPyramid(payload, schedule.passes, tuple(bits), is_met, value, loss)
+    return EncodedPyramid(payload, pyramid, schedule.passes, tuple(bits), is_met, value, loss)
 
 
 def _shape_and_schedule(job: Job, lambda_: float, plan: Plan) -> tuple[ModelShape, Schedule]:
@@ -256,8 +259,9 @@ def _quantize(fitted: Fitted, loss_per_bit: float, plan: Plan) -> Networks:
     return quantize_networks(fitted.parameters, fitted.shape, fitted.trainer, loss_per_bit, prior)
 
 
-def _verify(payload: bytes, latents: Latents, size: tuple[int, ...]) -> None:
+def _decoded(payload: bytes, latents: Latents, size: tuple[int, ...]) -> Pyramid:
     height, width, channels = size
-    decoded = read_pyramid(payload, channels, height, width).latents
-    if not all((a == b).all() for a, b in zip(decoded, latents, strict=True)):
+    pyramid = read_pyramid(payload, channels, height, width)
+    if not all((a == b).all() for a, b in zip(pyramid.latents, latents, strict=True)):
         raise FieldpackError("the coded latents do not decode to what was coded; please report it")
+    return pyramid

@@ -10,7 +10,7 @@ from fieldpack.codec.effort import SCRATCH_PASSES
 from fieldpack.codec.fit import Progress
 from fieldpack.codec.goal import Goal
 from fieldpack.codec.model import FloatArray
-from fieldpack.codec.payload import write_constant
+from fieldpack.codec.payload import read_pyramid, write_constant
 from fieldpack.codec.prior import near_networks
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.small_pictures import best_of_tries, is_worth_tries, longer
@@ -54,7 +54,9 @@ def encode_pyramid(
     if (image == colour).all():
         payload = write_constant(colour)
         is_met = not isinstance(lambda_, Goal) or lambda_.is_met_by_constant(len(payload))
-        return EncodedPyramid(payload, 0, (), is_met)
+        height, width, channels = image.shape
+        pyramid = read_pyramid(payload, channels, height, width)
+        return EncodedPyramid(payload, pyramid, 0, (), is_met)
     if structure is not None:
         weights = structure.weights
     job = Job(image, weights, structure, effort, use_prior, seed, threads, callback)

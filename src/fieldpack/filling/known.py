@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fieldpack.codec.attempt import EncodedPyramid
 from fieldpack.codec.encoder import encode_pyramid
 from fieldpack.codec.evaluation import PyramidEvaluator
 from fieldpack.codec.fit import Progress
-from fieldpack.codec.payload import read_pyramid
 from fieldpack.errors import RequestError
 from fieldpack.field import Field, pyramid_file
 from fieldpack.filling.effort import Effort
@@ -135,9 +135,10 @@ class Known:
             work: How much to do.
         """
         proposed = self.proposed(work.part(0, _PROPOSING_SHARE))
-        payload = self._fit(proposed, 0, sigma, work.part(_PROPOSING_SHARE, 1))
-        file = pyramid_file(self.description, payload, icc_profile=self.picture.icc_profile)
-        return Field(file, threads=work.threads)
+        fitted = self._fit(proposed, 0, sigma, work.part(_PROPOSING_SHARE, 1))
+        icc_profile = self.picture.icc_profile
+        file = pyramid_file(self.description, fitted.payload, icc_profile=icc_profile)
+        return Field(file, threads=work.threads, pyramid=fitted.pyramid)
 
     def denoised(self, sigma: float, work: Effort) -> Picture:
         """Return the mean of the fields of several views of the picture; see `field`."""
@@ -150,10 +151,9 @@ class Known:
         total, views = np.zeros_like(proposed), VIEWS[work.effort]
         fits = replace(work, effort=DENOISING_EFFORT).part(_PROPOSING_SHARE, 1)
         for view in range(views):
-            payload = self._fit(proposed, view, sigma, fits.part(view / views, (view + 1) / views))
+            fitted = self._fit(proposed, view, sigma, fits.part(view / views, (view + 1) / views))
             seen = see(proposed, view).shape if view else proposed.shape
-            pyramid = read_pyramid(payload, seen[2], seen[0], seen[1])
-            evaluator = PyramidEvaluator(pyramid, seen[0], seen[1], work.threads)
+            evaluator = PyramidEvaluator(fitted.pyramid, seen[0], seen[1], work.threads)
             axes = [(2.0 * np.arange(n) + 1.0) / n - 1.0 for n in (seen[1], seen[0])]
             total += restore(evaluator.grid(axes), view, size)
         mean = total / np.float32(views)
@@ -162,7 +162,9 @@ class Known:
         levels = to_units(mean, self.description.units)
         return replace(self.picture, samples=levels_of(levels, self.picture.bit_depth))
 
-    def _fit(self, proposed: FloatArray, view: int, sigma: float | None, work: Effort) -> bytes:
+    def _fit(
+        self, proposed: FloatArray, view: int, sigma: float | None, work: Effort
+    ) -> EncodedPyramid:
         """Fit a pyramid to a view of the picture."""
         lambda_ = FIELD_LAMBDA
         if sigma is not None:
@@ -181,7 +183,7 @@ class Known:
             seed=work.seed + view,
             threads=work.threads,
             callback=on_pass,
-        ).payload
+        )
 
     def noise(self, denoise: Noise) -> float:
         """Return the noise's standard deviation in the picture's unit; raises RequestError."""

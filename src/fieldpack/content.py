@@ -111,7 +111,7 @@ class PyramidContent:
         description: The picture's.
         threads: Threads to evaluate with; 0 means one for each core.
         skipped: How many of the finest grids to leave out.
-        pyramid: What the payload decodes to, if that is known; all of its grids.
+        pyramid: What the payload decodes to, if that is known; goes with no skipped grids.
 
     Raises:
         FormatError: The payload is not valid, or the signal is not a picture.

@@ -112,7 +112,18 @@ def encode_field(
     threads: int,
     callback: Callable[[Progress], Any] | None,
 ) -> Field:
-    """As `encode`, and return the field that its bytes hold, which need not be decoded again."""
+    """Compress a picture, and return the field whose bytes `encode`, which takes the same, returns.
+
+    Its pyramid is the one that those bytes were decoded to when they were verified; so drawing it
+    takes no second decoding.
+
+    Returns:
+        The field of the file; `to_bytes` and `save` give the file itself.
+
+    Raises:
+        SignalError: The picture cannot be read or represented.
+        RequestError: An argument is out of range.
+    """
     if effort not in PASSES:
         raise RequestError(f"the effort is 1 to 9, not {effort}")
     if tune not in TUNES:

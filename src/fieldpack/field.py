@@ -47,7 +47,8 @@ class Field:
         data: The bytes of a file.
         threads: Threads of the engine; 0 means one for each core. Results do not depend on it.
         skipped_grids: How many of a pyramid's finest grids to leave undecoded: a preview.
-        pyramid: What the file's pyramid decodes to, where that has just been found out.
+        pyramid: What the file's pyramid decodes to, where that is known already; goes with no
+            skipped grids.
 
     Attributes:
         description: Sizes, sample type and units of the signal.

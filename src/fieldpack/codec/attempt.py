@@ -260,6 +260,7 @@ def _quantize(fitted: Fitted, loss_per_bit: float, plan: Plan) -> Networks:
 
 
 def _decoded(payload: bytes, latents: Latents, size: tuple[int, ...]) -> Pyramid:
+    """What the payload decodes to; an error if that is not what was coded."""
     height, width, channels = size
     pyramid = read_pyramid(payload, channels, height, width)
     if not all((a == b).all() for a, b in zip(pyramid.latents, latents, strict=True)):

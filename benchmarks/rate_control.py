@@ -31,7 +31,7 @@ from fieldpack.metrics import psnr
 NAME = "rate_control"
 PICTURES = [f"kodim{i:02d}" for i in range(1, 25)]
 GOALS = {
-    "size": (10_000, 25_000, 60_000),
+    "size": (300, 1_000, 3_000, 10_000, 25_000, 60_000),
     "bpp": (0.2, 0.5, 1.0),
     "psnr": (28.0, 32.0, 36.0),
 }

@@ -27,7 +27,7 @@ from fieldpack.codec.initialisation import analyse, initial_parameters
 from fieldpack.codec.model import ModelShape
 from fieldpack.codec.optimiser import context_optimiser, drawing_optimiser
 from fieldpack.codec.prior import PriorNetworks
-from fieldpack.codec.schedule import Schedule
+from fieldpack.codec.schedule import Schedule, equivalent_lambda
 
 # Whole sources are kept aside, so that no picture of the validation has a sibling in the training.
 VALIDATION_SOURCES = (
@@ -66,6 +66,13 @@ def main() -> None:
     parser.add_argument("--flat", action="store_true", help="luminance all in the finest grid")
     parser.add_argument("--finest", type=int, default=0, help="finer grids stay at zero")
     parser.add_argument(
+        "--coarser",
+        type=int,
+        default=0,
+        metavar="N",
+        help="begin with what the start has for grids that are finer by N",
+    )
+    parser.add_argument(
         "--half", choices=("smooth", "busy"), help="only those crops of twice as many"
     )
     parser.add_argument("--contexts-only", action="store_true", help="what draws stays as it is")
@@ -82,8 +89,9 @@ def main() -> None:
     elif options.start:
         with np.load(options.start) as state:
             parameters = grown(state["parameters"], SHAPES[str(state["size"])], shape)
+            parameters = coarser(parameters, shape, options.coarser)
             # A quantisation step moves the colour by more where a bit is dearer.
-            gain = (options.lambda_ / float(state["lambda_"])) ** 0.25
+            gain = (options.lambda_ / float(state["lambda_"]) / 4**options.coarser) ** 0.25
             shape.views(parameters)["synthesis.0.weight"][:] *= gain
     files = training_files(options.data / "train")
     for number in range(first_round, options.rounds):
@@ -129,6 +137,22 @@ def grown(parameters: FloatArray, shape: ModelShape, larger: ModelShape) -> Floa
             view[:outputs, :inputs] = part[:, :inputs]
         else:
             view[tuple(slice(size) for size in part.shape)] = part
+    return flat
+
+
+def coarser(parameters: FloatArray, shape: ModelShape, by: int) -> FloatArray:
+    """The same networks for grids that are coarser by so many levels, as pictures are alike at all.
+
+    Of a picture of a quarter of the pixels, four times the lambda gives as much in such a grid.
+    """
+    flat = parameters.copy()
+    known, moved = shape.views(parameters), shape.views(flat)
+    for level in range(by, shape.grids):
+        moved["synthesis.0.weight"][:, level] = known["synthesis.0.weight"][:, level - by]
+        for name in known:
+            of_level = f"context{level - by}."
+            if name.startswith(of_level):
+                moved[name.replace(of_level, f"context{level}.")][:] = known[name]
     return flat
 
 
@@ -207,7 +231,7 @@ def train_round(
     """Fit the crops' latents and the shared networks; returns the mean loss of the last epoch."""
     lambda_ = options.lambda_
     schedule = replace(
-        Schedule.with_prior(options.epochs, lambda_),
+        Schedule.with_prior(options.epochs, equivalent_lambda(lambda_, options.finest)),
         hard_fraction=0.0,
         noise=(0.4, 0.3),
     )

@@ -109,10 +109,18 @@ def test_sets_with_and_without_the_finest_grid_overlap():
         (0.0021, {0, 1}),
         (0.008, {0, 1}),
         (0.02, {1}),
+        (0.07, {2}),
+        (0.3, {3}),
+        (2.0, {4}),
     ):
         assert {s.finest for s in nearest_networks(lambda_, 3)} == finest
     assert [s.lambda_ for s in nearest_networks(0.0018, 3)] == pytest.approx([0.001, 0.001, 0.004])
     assert [s.finest for s in nearest_networks(0.004, 3)] == [0, 1]
+
+
+def test_where_bits_are_dearest_all_pictures_have_the_same_sets():
+    for lambda_ in (0.07, 0.3, 2.0):
+        assert nearest_networks(lambda_, 3, FEW_PIXELS - 1) == nearest_networks(lambda_, 3)
 
 
 def test_few_pixels_have_sets_of_their_own():

@@ -10,6 +10,7 @@ from fieldpack.codec.initialisation import analyse, colour_axes, first_gains
 from fieldpack.codec.model import ModelShape
 from prior import batched, reference
 from prior.analysis import THRESHOLD, Analysis, linear_analysis
+from prior.train import coarser
 
 SHAPE = ModelShape(3, 4, (8,), 2, 16, (8, 8), (0, 1, 2, 3), ancestors=7, is_filtered=True)
 LAMBDA = 0.002
@@ -33,6 +34,23 @@ def test_linear_analysis_is_the_encoders():
         expected = analyse(picture.permute(1, 2, 0).numpy(), SHAPE, LAMBDA, threshold=0)
         for ours, theirs in zip(latents, expected, strict=True):
             np.testing.assert_allclose(ours[i, 0].numpy(), theirs, atol=1e-4)
+
+
+def test_coarser_networks_draw_a_larger_picture_in_the_same_way():
+    random = np.random.default_rng(1)
+    parameters = random.normal(0, 0.3, SHAPE.parameters).astype(np.float32)
+    moved = SHAPE.views(coarser(parameters, SHAPE, 1))
+    known = SHAPE.views(parameters)
+    latents = random.normal(0, 1, SHAPE.grids - 1).astype(np.float32)
+    np.testing.assert_array_equal(
+        moved["synthesis.0.weight"][:, 1:] @ latents, known["synthesis.0.weight"][:, :-1] @ latents
+    )
+    for level in range(1, SHAPE.grids):
+        for layer in range(3):
+            np.testing.assert_array_equal(
+                moved[f"context{level}.{layer}.weight"], known[f"context{level - 1}.{layer}.weight"]
+            )
+    np.testing.assert_array_equal(coarser(parameters, SHAPE, 0), parameters)
 
 
 def test_losses_are_those_of_the_reference():

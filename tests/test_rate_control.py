@@ -76,6 +76,17 @@ def test_a_size_is_not_met_at_the_price_of_quality():
     assert quality(picture, data) > 29.3
 
 
+@pytest.mark.parametrize("size", [300, 600])
+@pytest.mark.parametrize("effort", [1, 2])
+def test_smallest_sizes(size, effort):
+    with Image.open(COFFEE) as image:
+        picture = np.asarray(image.convert("RGB"))
+    data = fieldpack.encode(picture, size=size, effort=effort)
+    assert 0.96 * size <= len(data) <= size
+    mean = np.broadcast_to(picture.mean((0, 1)), picture.shape)
+    assert quality(picture, data) > psnr(picture, mean, 255) + 2
+
+
 def test_files_to_a_goal_are_refined(monkeypatch):
     with Image.open(COFFEE) as image:
         picture = np.asarray(image.convert("RGB"))

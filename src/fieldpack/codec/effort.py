@@ -8,7 +8,7 @@ from fieldpack.codec.prior import FEW_PIXELS, LEAST_SURELY_COARSE_LAMBDA
 from fieldpack.codec.schedule import Schedule
 from fieldpack.codec.trial import Trials
 
-PASSES = {1: 22, 2: 42, 3: 80, 4: 190, 5: 460, 6: 1050, 7: 2000, 8: 3800, 9: 6000}
+PASSES = {1: 20, 2: 42, 3: 80, 4: 190, 5: 460, 6: 1050, 7: 2000, 8: 3800, 9: 6000}
 """Passes over the whole picture by effort, where there is a prior."""
 
 PASSES_OF_FEW_PIXELS = {1: 22, 2: 50, 3: 110, 4: 250, 5: 600, 6: 1200, 7: 2400, 8: 3800, 9: 6000}

@@ -3,7 +3,7 @@
 A few more passes, until they are nearer; then a refinement, of whose changes those are left out, or
 let in, that pay for another lambda: the one with which the goal is met. Where no lambda is, there
 are latents on either side of the goal, and some blocks of the picture take one and the others the
-other.
+other. What is still too large then loses details until it is not.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
+from fieldpack.codec.emptying import emptying
 from fieldpack.codec.fit import Fitted
-from fieldpack.codec.goal import Goal
+from fieldpack.codec.goal import MOST_LAMBDA, Goal
 from fieldpack.codec.model import FloatArray
 from fieldpack.codec.rate_control import RateControl
 from fieldpack.codec.refinement import refine_towards
@@ -39,7 +39,8 @@ _GAIN_OF_BYTES, _GAIN_OF_QUALITY, _BELOW = 0.03, 0.0, 0.004
 _REFINEMENTS, _RESPONSE, _LEAST_RESPONSE, _MOST_RESPONSE = (2, 4), 0.1, 0.05, 0.3
 _FARTHEST, _NEAR, _SHORT_FIT = 1.0, 0.1, 70
 _CORRECTIONS, _STEPS = 4, 10
-_LEAST_CUT, _EXACT, _CLOSE = 0.02, 1e-3, 0.007
+_LEAST_CUT, _LEAST_CUT_OF_WIDE, _WIDE = 0.02, 0.25, 0.3
+_EXACT, _CLOSE = 1e-3, 0.007
 _BLOCK_LEVEL = 3  # blocks of 8 by 8 pixels
 
 
@@ -65,23 +66,26 @@ def meet(
     """
     meter = _Meter(control.goal, fitted, parameters, network_bytes, measure)
     rounds = _Rounds(control, fitted, parameters, schedule, seed, meter)
-    rounds.go_on(_LARGE)
+    # No fit follows what is dearer than the dearest.
+    may_go_on = rounds.excess < 0 or control.goal_lambda < MOST_LAMBDA
+    if may_go_on:
+        rounds.go_on(_LARGE)
     fitted.trainer.reset_moments()  # their memory is needed
     lambda_, passes = control.goal_lambda, schedule.passes
     found = _refined(rounds, lambda_, fitted, parameters, passes, meter)
     if isinstance(found, _Family):
         return _nearest(found, meter)
     both = rounds.sides | found
-    if len(both) < 2:
+    if len(both) < 2 and may_go_on:
         rounds.go_on(0)
         both = rounds.sides | found
     if len(both) == 2:
-        return _nearest(_mixtures(both[True], both[False], _scattered_order, meter), meter)
+        return _nearest(_mixtures(both[True], both[False], meter), meter)
     ((is_above, latents),) = both.items()
     control.left = meter.excess(latents)
     if not is_above:
         return latents
-    return _nearest(_mixtures(latents, _much_less(latents, meter), _reading_order, meter), meter)
+    return _nearest(_members(emptying(latents, fitted.shape.channels), meter), meter)
 
 
 @dataclass(frozen=True)
@@ -224,16 +228,6 @@ def _limited(value: float, most: float) -> float:
     return min(max(value, -most), most)
 
 
-def _much_less(above: Latents, meter: _Meter) -> Latents:
-    """Latents below the goal: without the finest grid that has anything, at last without all."""
-    fewer = list(above)
-    for k, grid in enumerate(above):
-        fewer[k] = np.zeros_like(grid)
-        if meter.excess(fewer) <= 0:
-            break
-    return fewer
-
-
 class _Meter:
     """How far latents are above the goal: by the engine's estimate, and by what this was off."""
 
@@ -280,17 +274,12 @@ class _Meter:
         return self.goal.excess(self.goal.psnr_of(self._trainer.distortion(self._parameters)))
 
 
-def _mixtures(
-    above: Latents,
-    below: Latents,
-    order_of: Callable[[tuple[int, ...], int], FloatArray],
-    meter: _Meter,
-) -> _Family:
-    """Latents of which a share of the blocks, in some order, is from `below`, others from `above`.
+def _mixtures(above: Latents, below: Latents, meter: _Meter) -> _Family:
+    """Latents of which a share of the blocks, as they lie scattered, is from `below`.
 
-    If both are good for a lambda near the other's, so is a mixture whose blocks lie scattered.
+    If both are good for a lambda near the other's, so is a mixture.
     """
-    orders = [order_of(grid.shape, k) for k, grid in enumerate(above)]
+    orders = [_scattered_order(grid.shape, k) for k, grid in enumerate(above)]
 
     def mixed(share: float) -> Latents:
         return [
@@ -298,7 +287,12 @@ def _mixtures(
             for order, low, high in zip(orders, below, above, strict=True)
         ]
 
-    return _Family(mixed, {0.0: meter.estimate(above), 1.0: meter.estimate(below)})
+    return _members(mixed, meter)
+
+
+def _members(at: Callable[[float], Latents], meter: _Meter) -> _Family:
+    """Latents for every number from 0 to 1."""
+    return _Family(at, {share: meter.estimate(at(share)) for share in (0.0, 1.0)})
 
 
 def _nearest(family: _Family, meter: _Meter) -> Latents:
@@ -314,9 +308,11 @@ def _nearest(family: _Family, meter: _Meter) -> Latents:
             more, less = (meter.corrected(found[x]) for x in (few, many))
             if more - less < _EXACT:
                 break
-            # Nearly a straight line; what is left in doubt must get shorter from either side.
+            # Nearly a straight line, unless it is long; what is left in doubt must get shorter
+            # from either side.
             part = more / (more - less) if more > 0 > less else 0.5
-            middle = few + (many - few) * min(max(part, _LEAST_CUT), 1 - _LEAST_CUT)
+            cut = _LEAST_CUT_OF_WIDE if more - less > _WIDE else _LEAST_CUT
+            middle = few + (many - few) * min(max(part, cut), 1 - cut)
             found[middle] = meter.estimate(family.at(middle))
         best = many if meter.goal.payload_bytes else few
         chosen = family.at(best)
@@ -331,17 +327,11 @@ def _nearest(family: _Family, meter: _Meter) -> Latents:
     return chosen
 
 
-def _scattered_order(size: tuple[int, ...], level: int) -> npt.NDArray[np.float32]:
+def _scattered_order(size: tuple[int, ...], level: int) -> FloatArray:
     """A number from 0 to 1 of each latent (h_k, w_k), the same in a block of the picture."""
     shift = max(_BLOCK_LEVEL - level, 0)
     rows, columns = (np.arange(n, dtype=np.uint32) >> shift << shift << level for n in size)
     mixed = rows[:, None] * np.uint32(0x9E3779B1) + columns * np.uint32(0x85EBCA77)
     mixed = (mixed ^ mixed >> 15) * np.uint32(0x2C1B3C6D)
-    order: npt.NDArray[np.float32] = (mixed >> 8).astype(np.float32) / np.float32(1 << 24)
+    order: FloatArray = (mixed >> 8).astype(np.float32) / np.float32(1 << 24)
     return order
-
-
-def _reading_order(size: tuple[int, ...], level: int) -> npt.NDArray[np.float32]:
-    """A number from 0 to 1 of each latent (h_k, w_k), larger above than below."""
-    order = 1 - np.arange(size[0] * size[1], dtype=np.float32) / np.float32(size[0] * size[1])
-    return order.reshape(size)

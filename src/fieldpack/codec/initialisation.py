@@ -95,16 +95,16 @@ def analyse(
         direction = colour_axes(shape.channels)[axis].astype(np.float32)
         planes: list[FloatArray] = [(image - np.float32(0.5)) @ direction]
         for _ in range(max(own)):
-            planes.append(_halve(_halve(planes[-1]).T).T)
+            planes.append(halve(halve(planes[-1]).T).T)
         known: FloatArray | None = None
         for level in range(max(own), -1, -1):
             plane = planes[level]
             if known is not None:
-                known = _double(_double(known, plane.shape[0]).T, plane.shape[1]).T
+                known = double(double(known, plane.shape[0]).T, plane.shape[1]).T
             if level not in own:
                 continue
             rest = (plane if known is None else plane - known) / np.float32(gains[level])
-            if level < _FINE_LEVELS and not is_flat:
+            if level < max(_FINE_LEVELS, finest + 2) and not is_flat:
                 rest = np.sign(rest) * np.maximum(np.abs(rest) - np.float32(threshold), 0)
             latents[level], known = np.ascontiguousarray(rest, np.float32), plane
     return latents
@@ -123,13 +123,14 @@ def first_gains(shape: ModelShape, lambda_: float) -> npt.NDArray[np.float64]:
 def axis_of_grids(shape: ModelShape, *, is_flat: bool = False, finest: int = 0) -> list[int | None]:
     """Which of the colour axes each grid moves at first; None where it has nothing to begin with.
 
-    A pyramid has luminance in the two finest grids; a flat one only in the finest. Grids finer than
-    `finest` have nothing.
+    A pyramid has luminance in the two finest grids; a flat one, and one without the finest grid,
+    only in the finest. Grids finer than `finest` have nothing.
     """
     colours = list(range(1, shape.channels))
     nothing: list[int | None] = [None] * finest
     if not is_flat:
-        return [*nothing, *[0, 0, *[*colours, 0] * shape.grids][finest : shape.grids]]
+        twice = [] if finest else [0]
+        return [*nothing, *twice, *[0, *colours] * shape.grids][: shape.grids]
     axes: list[int | None] = [*nothing, 0, *colours, *[None] * shape.grids][: shape.grids]
     if shape.grids >= finest + 1 + 2 * len(colours):
         axes[shape.grids - len(colours) :] = colours
@@ -148,7 +149,7 @@ def colour_axes(channels: int) -> npt.NDArray[np.float64]:
     return normed
 
 
-def _halve(plane: FloatArray) -> FloatArray:
+def halve(plane: FloatArray) -> FloatArray:
     """Half the rows, each from the four nearest."""
     rows = 2 * np.arange((len(plane) + 1) // 2)
     out = np.zeros((len(rows), plane.shape[1]), np.float32)
@@ -157,7 +158,7 @@ def _halve(plane: FloatArray) -> FloatArray:
     return out
 
 
-def _double(plane: FloatArray, rows: int) -> FloatArray:
+def double(plane: FloatArray, rows: int) -> FloatArray:
     """Twice the rows, as the first networks' upsampling does it."""
     fine = np.arange(rows)
     i, away = fine // 2, np.where(fine % 2 == 1, 1, -1)

@@ -21,51 +21,51 @@ CHECKPOINTS = (0.15, 0.3, 0.45, 0.6, 0.75)
 # goal.FOUND_PASSES, with a row for each checkpoint and a column for each lambda. Measured by
 # prior/calibrate.py; distortions after .3 of 80 passes, of which one picture made too much, on more
 # pictures.
-LAMBDAS = (2e-4, 1e-3, 3e-3, 1.5e-2)
+LAMBDAS = (2e-4, 1e-3, 3e-3, 1.5e-2, 0.1, 0.6)
 _BITS = (
     (
-        (1.278, 1.260, 1.423, 1.674),
-        (1.094, 1.123, 1.203, 1.313),
-        (1.067, 1.054, 1.116, 1.252),
-        (1.040, 1.036, 1.065, 1.108),
-        (1.020, 1.021, 1.033, 1.053),
+        (1.278, 1.260, 1.423, 1.590, 1.560, 1.338),
+        (1.094, 1.123, 1.203, 1.330, 1.361, 1.208),
+        (1.067, 1.054, 1.116, 1.164, 1.190, 1.104),
+        (1.040, 1.036, 1.065, 1.104, 1.111, 1.071),
+        (1.020, 1.021, 1.033, 1.046, 1.043, 1.025),
     ),
     (
-        (1.380, 1.458, 1.499, 1.483),
-        (1.235, 1.264, 1.346, 1.402),
-        (1.162, 1.172, 1.217, 1.215),
-        (1.101, 1.116, 1.142, 1.140),
-        (1.048, 1.058, 1.069, 1.087),
+        (1.380, 1.458, 1.499, 1.429, 1.504, 1.389),
+        (1.235, 1.264, 1.346, 1.285, 1.305, 1.195),
+        (1.162, 1.172, 1.217, 1.171, 1.176, 1.116),
+        (1.101, 1.116, 1.142, 1.129, 1.110, 1.091),
+        (1.048, 1.058, 1.069, 1.060, 1.059, 1.036),
     ),
     (
-        (1.545, 1.551, 1.637, 1.560),
-        (1.293, 1.362, 1.428, 1.370),
-        (1.221, 1.257, 1.311, 1.251),
-        (1.123, 1.164, 1.196, 1.158),
-        (1.059, 1.088, 1.096, 1.095),
+        (1.545, 1.551, 1.637, 1.492, 1.568, 1.332),
+        (1.293, 1.362, 1.428, 1.347, 1.329, 1.215),
+        (1.221, 1.257, 1.311, 1.254, 1.220, 1.148),
+        (1.123, 1.164, 1.196, 1.157, 1.118, 1.074),
+        (1.059, 1.088, 1.096, 1.082, 1.060, 1.050),
     ),
 )
 _DISTORTIONS = (
     (
-        (1.728, 1.283, 1.196, 1.105),
-        (1.267, 1.116, 1.071, 1.042),
-        (1.099, 1.061, 1.045, 1.016),
-        (1.050, 1.041, 1.025, 1.008),
-        (1.020, 1.015, 1.011, 1.001),
+        (1.728, 1.283, 1.196, 1.098, 1.081, 1.037),
+        (1.267, 1.116, 1.071, 1.038, 1.028, 1.021),
+        (1.099, 1.061, 1.045, 1.019, 1.008, 1.008),
+        (1.050, 1.041, 1.025, 1.007, 1.000, 1.008),
+        (1.020, 1.015, 1.011, 1.003, 1.000, 1.003),
     ),
     (
-        (1.872, 1.606, 1.405, 1.184),
-        (1.500, 1.250, 1.180, 1.100),
-        (1.197, 1.061, 1.108, 1.052),
-        (1.064, 1.037, 1.052, 1.026),
-        (1.026, 1.015, 1.019, 1.008),
+        (1.872, 1.606, 1.405, 1.141, 1.041, 1.036),
+        (1.500, 1.250, 1.180, 1.077, 1.026, 1.022),
+        (1.197, 1.061, 1.108, 1.040, 1.010, 1.012),
+        (1.064, 1.037, 1.052, 1.018, 1.008, 1.007),
+        (1.026, 1.015, 1.019, 1.009, 1.001, 1.004),
     ),
     (
-        (1.351, 1.177, 1.183, 1.143),
-        (1.150, 1.059, 1.079, 1.087),
-        (1.071, 1.042, 1.035, 1.043),
-        (1.037, 1.014, 1.019, 1.030),
-        (1.016, 1.007, 1.004, 1.016),
+        (1.351, 1.177, 1.183, 1.083, 1.036, 1.029),
+        (1.150, 1.059, 1.079, 1.045, 1.033, 1.003),
+        (1.071, 1.042, 1.035, 1.026, 1.018, 1.007),
+        (1.037, 1.014, 1.019, 1.018, 1.014, 1.006),
+        (1.016, 1.007, 1.004, 1.011, 1.009, 1.003),
     ),
 )
 # By how much ln(bytes), or -ln(distortion), still falls for 1 more of ln(lambda): a row for each of
@@ -127,7 +127,7 @@ class RateControl:
     @property
     def goal_lambda(self) -> float:
         """The lambda that, from the start on, would have led to the goal."""
-        return math.exp(self._estimate)
+        return _bounded(math.exp(self._estimate))
 
     def is_due(self, progress: float) -> bool:
         """Whether, after this part of the fit (0 to 1), its latents should be looked at."""
@@ -166,7 +166,7 @@ class RateControl:
         first = math.log(self._first_lambda)
         wanted = min(max(wanted, first - _FARTHEST), first + _FARTHEST)
         before = self.lambda_
-        self.lambda_ = min(max(math.exp(wanted), LEAST_LAMBDA), MOST_LAMBDA)
+        self.lambda_ = _bounded(math.exp(wanted))
         effect = math.log(self.lambda_ / before) * response
         self._pending += effect
         self.effective_lambda *= math.exp(effect / at_start)
@@ -179,7 +179,7 @@ class RateControl:
         if self.left:
             excess = self.left + math.copysign(_CAUTION, self.left)
         change = min(max(excess / _ELASTICITY, -_LARGEST_CORRECTION), _LARGEST_CORRECTION)
-        return min(max(self.effective_lambda * math.exp(change), LEAST_LAMBDA), MOST_LAMBDA)
+        return _bounded(self.effective_lambda * math.exp(change))
 
     def response_at(self, progress: float) -> float:
         """By how much the excess falls for 1 more of ln(lambda) from this part of the fit on."""
@@ -188,3 +188,7 @@ class RateControl:
 
     def _of_passes(self, values: Sequence[float]) -> float:
         return of_passes(values, self._passes)
+
+
+def _bounded(lambda_: float) -> float:
+    return min(max(lambda_, LEAST_LAMBDA), MOST_LAMBDA)

@@ -182,4 +182,16 @@ def schedule_for(
     if prior.finest:
         # Without the finest grid, a pass takes some two thirds of the time.
         passes += passes // 2
-    return Schedule.with_prior(passes, lambda_, moves=moves)
+    return Schedule.with_prior(passes, equivalent_lambda(lambda_, prior.finest), moves=moves)
+
+
+def equivalent_lambda(lambda_: float, finest: int) -> float:
+    """The lambda with which latents in coarser grids are what those in grid 1 are with this one.
+
+    Photographs are alike at all scales: it is that for which a smaller picture takes as many bits.
+
+    Args:
+        lambda_: Loss of one bit a pixel.
+        finest: Grids finer than this one are left at zero.
+    """
+    return float(lambda_ / 4 ** max(finest - 1, 0))

@@ -30,7 +30,7 @@ def test_details_go_first_and_colours_last():
     assert not half[0].any()
     assert not half[1].any()
     assert all((half[k] == latents[k]).all() for k in (2, 3, 4))
-    later = emptying(latents, 3)(0.9)
+    later = emptying(latents, 3)(0.85)
     for k in (2, 3, 4):
         assert roughness(later[k]) < 0.6 * roughness(latents[k])
         assert abs(later[k].mean() - latents[k].mean()) < 2
@@ -48,6 +48,15 @@ def test_parts_with_the_fewest_details_lose_them_first():
     assert not left[-1].any()
     assert (left[16][10:20, 10:20] == 5).all()
     assert (left[16] == 0).mean() > 0.4
+
+
+def test_what_is_smooth_goes_from_the_lowest_rows_up():
+    latents = latents_of()
+    last = emptying(latents, 3)(0.95)
+    for k in (2, 3, 4):
+        rows = len(last[k])
+        assert not last[k][rows // 2 + 1 :].any()
+        assert last[k][: rows // 2].any()
 
 
 @pytest.mark.parametrize("sizes", [[(1, 1)], [(1, 9), (1, 5)], [(300, 2), (150, 1)]])

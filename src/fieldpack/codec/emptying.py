@@ -4,7 +4,8 @@ A fit moves latents by a few steps, so that what coarse grids hold stays in them
 are. What is taken here is, first, all details of a part of the picture, then of another, from those
 that have the least to those that have the most; and then what a pyramid of the coarse grids has, by
 soft thresholds as in the shrinkage of wavelets (Donoho, "De-noising by soft-thresholding", 1995):
-context models tell smooth grids from their neighbours in few bits.
+context models tell smooth grids from their neighbours in few bits. Of the largest pictures, there
+are too many of these bits, too: then what is left goes from the lowest rows up.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import numpy.typing as npt
 
 from fieldpack.codec.initialisation import double, halve
 from fieldpack.codec.model import FloatArray
+
+_ALL_DETAILS, _ALL_SMOOTH = 0.5, 0.9  # shares with which the grids are so
 
 
 def emptying(latents: Sequence[FloatArray], channels: int) -> Callable[[float], list[FloatArray]]:
@@ -36,12 +39,16 @@ def emptying(latents: Sequence[FloatArray], channels: int) -> Callable[[float], 
         left: list[FloatArray] = []
         for k, grid in enumerate(latents):
             if k < first_coarse:
-                is_lost = _repeated(order <= 2 * share, 1 << (first_coarse - k), grid.shape)
+                is_lost = order <= share / _ALL_DETAILS
+                is_lost = _repeated(is_lost, 1 << (first_coarse - k), grid.shape)
                 left.append(np.where(is_lost, np.float32(0), grid))
-            elif share > 0.5:
+            elif share > _ALL_DETAILS:
+                part = min((share - _ALL_DETAILS) / (_ALL_SMOOTH - _ALL_DETAILS), 1.0)
                 # With care: there are few bits in many steps.
-                threshold = coarse * (2 * share - 1) ** 2 / _weight(k)
-                left.append(np.rint(_smooth(grid, threshold)))
+                smooth = np.rint(_smooth(grid, coarse * part**2 / _weight(k)))
+                kept = round(min((1 - share) / (1 - _ALL_SMOOTH), 1.0) * smooth.size)
+                smooth.flat[kept:] = 0
+                left.append(smooth)
             else:
                 left.append(grid.copy())
         return left

@@ -118,6 +118,11 @@ def test_sets_with_and_without_the_finest_grid_overlap():
     assert [s.finest for s in nearest_networks(0.004, 3)] == [0, 1]
 
 
+def test_where_bits_are_dearest_all_pictures_have_the_same_sets():
+    for lambda_ in (0.07, 0.3, 2.0):
+        assert nearest_networks(lambda_, 3, FEW_PIXELS - 1) == nearest_networks(lambda_, 3)
+
+
 def test_few_pixels_have_sets_of_their_own():
     few, others = (nearest_networks(0.001, 3, n) for n in (FEW_PIXELS - 1, FEW_PIXELS))
     assert others == nearest_networks(0.001, 3)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from fieldpack.codec.initialisation import double, halve
+from fieldpack.codec.initialisation import doubled, halved
 from fieldpack.codec.model import FloatArray
 
 _ALL_DETAILS, _ALL_SMOOTH = 0.5, 0.9  # shares with which the grids are so
@@ -93,8 +93,7 @@ def _smooth(grid: FloatArray, threshold: float) -> FloatArray:
     """Details of a grid (h, w) closer to zero, those of its halves by half as much, and so on."""
     if max(grid.shape) < 2:
         return grid
-    coarse = _smooth(np.ascontiguousarray(halve(halve(grid).T).T), threshold / 2)
-    known = double(double(coarse, grid.shape[0]).T, grid.shape[1]).T
+    known = doubled(_smooth(halved(grid), threshold / 2), grid.shape)
     return known + _towards_zero(grid - known, threshold)
 
 

@@ -259,6 +259,10 @@ class _Meter:
         self._correction = self.goal.excess(truth) - estimate
         return self.goal.is_met(truth)
 
+    def is_met(self, latents: Latents) -> bool:
+        """Whether the goal is met, in truth."""
+        return self.goal.is_met(self._measure(latents))
+
     def is_small_enough(self, latents: Latents) -> bool:
         """Whether the payload, in truth, has at most the bytes that the goal allows."""
         return self._measure(latents) <= self.goal.window[2]
@@ -314,12 +318,15 @@ def _nearest(family: _Family, meter: _Meter) -> Latents:
             cut = _LEAST_CUT_OF_WIDE if more - less > _WIDE else _LEAST_CUT
             middle = few + (many - few) * min(max(part, cut), 1 - cut)
             found[middle] = meter.estimate(family.at(middle))
-        best = many if meter.goal.payload_bytes else few
-        chosen = family.at(best)
-        if meter.check(chosen, found[best]):
+        # Rather too small or too good; but there are jumps, and beyond one may be what is wanted.
+        better, other = (many, few) if meter.goal.payload_bytes else (few, many)
+        chosen = family.at(better)
+        if meter.check(chosen, found[better]):
             met = chosen
-            if abs(meter.corrected(found[best])) < _CLOSE:
+            if abs(meter.corrected(found[better])) < _CLOSE:
                 break
+        elif meter.is_met(beyond := family.at(other)):
+            return beyond
     if met is not None:
         return met
     if meter.goal.payload_bytes and not meter.is_small_enough(chosen):

@@ -95,12 +95,12 @@ def analyse(
         direction = colour_axes(shape.channels)[axis].astype(np.float32)
         planes: list[FloatArray] = [(image - np.float32(0.5)) @ direction]
         for _ in range(max(own)):
-            planes.append(halve(halve(planes[-1]).T).T)
+            planes.append(halved(planes[-1]))
         known: FloatArray | None = None
         for level in range(max(own), -1, -1):
             plane = planes[level]
             if known is not None:
-                known = double(double(known, plane.shape[0]).T, plane.shape[1]).T
+                known = doubled(known, plane.shape)
             if level not in own:
                 continue
             rest = (plane if known is None else plane - known) / np.float32(gains[level])
@@ -149,7 +149,22 @@ def colour_axes(channels: int) -> npt.NDArray[np.float64]:
     return normed
 
 
-def halve(plane: FloatArray) -> FloatArray:
+def halved(plane: FloatArray) -> FloatArray:
+    """Return a plane (h, w) of half the height and width, each value from the sixteen nearest."""
+    return _halve(_halve(plane).T).T
+
+
+def doubled(plane: FloatArray, size: tuple[int, ...]) -> FloatArray:
+    """Return a plane of twice the height and width, as the first networks' upsampling does it.
+
+    Args:
+        plane: (h, w) float32.
+        size: (height, width) of what is returned: twice those of `plane`, or one less.
+    """
+    return _double(_double(plane, size[0]).T, size[1]).T
+
+
+def _halve(plane: FloatArray) -> FloatArray:
     """Half the rows, each from the four nearest."""
     rows = 2 * np.arange((len(plane) + 1) // 2)
     out = np.zeros((len(rows), plane.shape[1]), np.float32)
@@ -158,7 +173,7 @@ def halve(plane: FloatArray) -> FloatArray:
     return out
 
 
-def double(plane: FloatArray, rows: int) -> FloatArray:
+def _double(plane: FloatArray, rows: int) -> FloatArray:
     """Twice the rows, as the first networks' upsampling does it."""
     fine = np.arange(rows)
     i, away = fine // 2, np.where(fine % 2 == 1, 1, -1)

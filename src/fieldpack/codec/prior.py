@@ -47,7 +47,7 @@ class PriorNetworks:
         lambda_: What it was trained for.
         is_flat: Which latents it was trained with, see `initialisation.analyse`.
         finest: Grids finer than this one are left at zero.
-        is_for_few_pixels: Whether it is for pictures of fewer than `FEW_PIXELS`.
+        is_for_few_pixels: Whether it is for pictures of fewer than `FEW_PIXELS` alone.
         shape: Sizes of the model.
         parameters: The flat vector.
     """
@@ -116,10 +116,12 @@ def near_networks(lambda_: float, channels: int, pixels: int) -> list[PriorNetwo
 
 
 def _sets(channels: int, pixels: int) -> list[PriorNetworks]:
+    # Where bits are dearest, there are few latents in any picture, and the same sets for all.
     return [
         s
         for s in load_prior(SHIPPED)
-        if s.shape.channels == channels and s.is_for_few_pixels == (pixels < FEW_PIXELS)
+        if s.shape.channels == channels
+        and (s.is_for_few_pixels == (pixels < FEW_PIXELS) or s.finest > 1)
     ]
 
 
